@@ -1,0 +1,3 @@
+//! The offline half of Berth: replay, pack and generate clusters with the engine that runs in production.
+
+pub mod trace;
