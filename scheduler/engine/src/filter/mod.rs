@@ -1,0 +1,62 @@
+//! Where a pod may run. Rules are tried in kube-scheduler's default order; a node counts under the first that rejects it.
+//! A rule about the node as such is a function in a file of its own and one line in [`SHAPE_RULES`]; what is left on the
+//! node comes last, in `resources`.
+
+mod cordon;
+mod gpu_model;
+mod node_selector;
+pub mod resources;
+mod taints;
+
+use std::fmt;
+
+use crate::cluster::{NodeShape, NodeState, PodShape};
+pub use resources::Resource;
+
+/// Something that can rule a node out for a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Constraint {
+    /// The node is cordoned.
+    Cordon,
+    /// The node has a taint that the pod does not tolerate.
+    Taint,
+    /// The node lacks a label the pod asks for.
+    NodeSelector,
+    /// The node's GPUs are of a model that the pod does not accept.
+    GpuModel,
+    /// Too little of this is left.
+    Lack(Resource),
+}
+
+/// One rule about a node as such: may this pod run on such a node at all?
+type ShapeRule = fn(&NodeShape, &PodShape) -> bool;
+
+/// kube-scheduler's order: NodeUnschedulable, TaintToleration, NodeAffinity (the GPU model is a label there).
+const SHAPE_RULES: [(Constraint, ShapeRule); 4] = [
+    (Constraint::Cordon, cordon::allows),
+    (Constraint::Taint, taints::allow),
+    (Constraint::NodeSelector, node_selector::allows),
+    (Constraint::GpuModel, gpu_model::allows),
+];
+
+/// The first rule about the node as such that keeps the pod away, if any.
+pub fn shape_rejection(node: &NodeShape, pod: &PodShape) -> Option<Constraint> {
+    SHAPE_RULES.iter().find(|(_, allows)| !allows(node, pod)).map(|(constraint, _)| *constraint)
+}
+
+/// May the pod run on a node in this state, now?
+pub fn fits(node: &NodeState, pod: &PodShape) -> bool {
+    resources::fit(&node.free, pod) && shape_rejection(&node.shape, pod).is_none()
+}
+
+impl fmt::Display for Constraint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Constraint::Cordon => write!(f, "cordoned"),
+            Constraint::Taint => write!(f, "tainted"),
+            Constraint::NodeSelector => write!(f, "without the labels asked for"),
+            Constraint::GpuModel => write!(f, "of another GPU model"),
+            Constraint::Lack(resource) => write!(f, "short of {resource}"),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Where a pod fits best. A policy is a plain function in a file of its own: the integer loss of putting a pod on a node
+//! in some state. It orders the candidates and never decides whether a pod may run there: that is `filter`'s.
+
+mod berth;
+mod best_fit;
+mod candidates;
+mod dot_product;
+mod fgd;
+mod gpu_clustering;
+mod gpu_packing;
+mod random;
+mod ties;
+mod typical;
+
+use std::collections::BTreeMap;
+
+use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Shared};
+use crate::decision::{Choice, Slot};
+use crate::engine::Config;
+use crate::units::{NodeId, PodId};
+use candidates::Candidates;
+pub use ties::TieBreak;
+use typical::TypicalPods;
+
+/// How the nodes a pod fits on are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Policy {
+    /// Berth's own: keep the value of what remains for the pods expected next.
+    Berth,
+    /// Fragmentation gradient descent (Weng et al., ATC 2023).
+    Fgd,
+    /// The node left fullest.
+    BestFit,
+    /// The least alignment between what is free and what is asked.
+    DotProduct,
+    /// GPUs already in use first, then nodes in use, then empty ones.
+    GpuPacking,
+    /// Nodes that run the same kind of GPU pod first.
+    GpuClustering,
+    /// Any node, by the seed.
+    Random,
+}
+
+impl Policy {
+    /// Every policy, the default first.
+    pub const ALL: [Policy; 7] = [
+        Policy::Berth,
+        Policy::Fgd,
+        Policy::BestFit,
+        Policy::DotProduct,
+        Policy::GpuPacking,
+        Policy::GpuClustering,
+        Policy::Random,
+    ];
+
+    /// The name used on command lines and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Berth => "berth",
+            Policy::Fgd => "fgd",
+            Policy::BestFit => "best-fit",
+            Policy::DotProduct => "dot-product",
+            Policy::GpuPacking => "gpu-packing",
+            Policy::GpuClustering => "gpu-clustering",
+            Policy::Random => "random",
+        }
+    }
+}
+
+/// Where a policy takes its expectation of future pods from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// From the pods that have arrived so far, old ones counting less and less.
+    Learnt,
+    /// From this list; what arrives changes nothing.
+    Given(Vec<PodShape>),
+}
+
+/// What a policy thinks of putting a pod on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loss {
+    /// Less is better.
+    loss: i64,
+    /// For a share: the GPU it would take.
+    gpu: u8,
+}
+
+/// Chooses places by a policy. Owns the policy's learnt expectations and, for each pod shape in use, the loss of every
+/// node class.
+#[derive(Debug)]
+pub(crate) struct Placer {
+    config: Config,
+    typical: TypicalPods,
+    fgd: fgd::Targets,
+    candidates: BTreeMap<u32, Candidates>,
+}
+
+/// Shapes whose candidates are remembered. Each costs 32 bytes per node class; clusters rarely see more than a few
+/// hundred shapes at a time, and a forgotten one only has to be looked up anew.
+const REMEMBERED_SHAPES_MAX: usize = 512;
+
+impl Placer {
+    pub(crate) fn new(config: Config) -> Self {
+        let typical = match &config.demand {
+            Demand::Learnt => TypicalPods::default(),
+            Demand::Given(pods) => TypicalPods::of(pods),
+        };
+        let fgd = fgd::Targets::of(&typical);
+        Placer { config, typical, fgd, candidates: BTreeMap::new() }
+    }
+
+    /// Takes note of a pod that arrived, as a sign of what arrives later.
+    pub(crate) fn observe(&mut self, pod: &PodShape) {
+        if self.config.demand == Demand::Learnt && self.typical.observe(pod) {
+            self.fgd = fgd::Targets::of(&self.typical);
+            self.candidates.clear();
+        }
+    }
+
+    /// The place where the policy loses least, or none where the pod fits nowhere.
+    pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
+        if self.candidates.len() >= REMEMBERED_SHAPES_MAX && !self.candidates.contains_key(&shape.id()) {
+            self.candidates.clear();
+        }
+        let mut candidates = self.candidates.remove(&shape.id()).unwrap_or_default();
+        candidates.catch_up(cluster.classes(), |node| {
+            crate::filter::fits(node, shape).then(|| (self.loss(node, shape), self.config.ties.rank(node, shape)))
+        });
+        let chosen = match self.config.policy {
+            Policy::Random => random::choose(&candidates, cluster, self.config.seed, pod, shape),
+            _ => candidates.best(),
+        };
+        self.candidates.insert(shape.id(), candidates);
+        let chosen = chosen?;
+        let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpu)?;
+        let because = Choice { policy: self.config.policy, loss: chosen.loss, next_loss: chosen.next_loss };
+        Some((Slot { pod, node: chosen.node, gpus }, because))
+    }
+
+    fn loss(&self, node: &NodeState, pod: &PodShape) -> Loss {
+        match self.config.policy {
+            Policy::Berth => berth::loss(node, pod),
+            Policy::Fgd => self.fgd.loss(node, pod),
+            Policy::BestFit => best_fit::loss(node, pod),
+            Policy::DotProduct => dot_product::loss(node, pod),
+            Policy::GpuPacking => gpu_packing::loss(node, pod),
+            Policy::GpuClustering => gpu_clustering::loss(node, pod),
+            Policy::Random => Loss { loss: 0, gpu: 0 },
+        }
+    }
+}
+
+/// A node that was chosen, by the candidates' order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Chosen {
+    node: NodeId,
+    gpu: u8,
+    loss: i64,
+    next_loss: Option<i64>,
+}
+
+/// The GPUs a pod gets on a node: the chosen one for a share, the first whole free ones otherwise.
+fn gpus_for(node: &NodeState, pod: &PodShape, share_gpu: u8) -> Option<GpuIndexes> {
+    match pod.gpu {
+        GpuRequest::None => Some(GpuIndexes::new()),
+        GpuRequest::Share(_) => Some(GpuIndexes::from_slice(&[share_gpu])),
+        GpuRequest::Whole(count) => node.free.whole_gpus(count),
+    }
+}
+
+/// The fullest GPU that still has room for a share, of lowest index: the usual choice of policies with no opinion.
+fn fullest_gpu(node: &NodeState, pod: &PodShape) -> u8 {
+    let GpuRequest::Share(share) = pod.gpu else { return 0 };
+    let roomy = (0u8..).zip(&node.free.gpus).filter(|(_, left)| **left >= share);
+    roomy.min_by_key(|(index, left)| (**left, *index)).map_or(0, |(index, _)| index)
+}

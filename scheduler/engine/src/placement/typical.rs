@@ -1,0 +1,110 @@
+//! The pods to expect: classes of pods by how often they came.
+//! Two sources: a list given beforehand, or the arrivals so far, with older ones counting less.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::{GpuRequest, PodShape};
+
+/// What makes two pods the same to an expectation: all that matters but memory. Ordered as published (fgd-protocol,
+/// section 1, "typical pods"): CPU, GPU per GPU, GPUs, models.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PodClass {
+    pub(super) cpu_milli: u64,
+    pub(super) per_gpu_milli: u64,
+    pub(super) gpus: usize,
+    /// Accepted models; empty = any.
+    pub(super) models: BTreeSet<String>,
+}
+
+impl PodClass {
+    fn of(pod: &PodShape) -> Self {
+        PodClass {
+            cpu_milli: pod.cpu_milli,
+            per_gpu_milli: pod.gpu.per_gpu().milli(),
+            gpus: pod.gpu.count(),
+            models: if pod.gpu == GpuRequest::None { BTreeSet::new() } else { pod.gpu_models.clone() },
+        }
+    }
+
+    pub(super) fn allows(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.contains(model)
+    }
+}
+
+/// A class and its share of the expected pods.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TypicalPod {
+    pub(super) class: PodClass,
+    /// Share of the typical pods, 0..=1.
+    pub(super) weight: f64,
+}
+
+/// Counts of pods seen, in fixed point so that halving forgets gently and stays exact.
+#[derive(Debug, Default)]
+pub(super) struct TypicalPods {
+    counts: BTreeMap<PodClass, u64>,
+    total: u64,
+    /// Total at which expectations are worked out anew.
+    refresh_at: u64,
+}
+
+/// One pod seen.
+const ONE: u64 = 1 << 16;
+/// With this many pods remembered, every count is halved: a pod's say fades over the next few tens of thousands.
+const REMEMBERED_MAX: u64 = 1 << 15;
+/// Expectations are worked out anew when the count has grown by a quarter: often while little is known, rarely later.
+const REFRESH_GROWTH: (u64, u64) = (5, 4);
+/// Share of all pods that typical classes cover. Source: fgd-protocol, section 1.
+const COVERED: f64 = 0.95;
+
+impl TypicalPods {
+    /// The expectation given by a list.
+    pub(super) fn of(pods: &[PodShape]) -> Self {
+        let mut typical = TypicalPods::default();
+        for pod in pods {
+            *typical.counts.entry(PodClass::of(pod)).or_default() += ONE;
+            typical.total += ONE;
+        }
+        typical
+    }
+
+    /// Counts a pod; true when expectations should be worked out anew.
+    pub(super) fn observe(&mut self, pod: &PodShape) -> bool {
+        *self.counts.entry(PodClass::of(pod)).or_default() += ONE;
+        self.total += ONE;
+        if self.total >= REMEMBERED_MAX * ONE {
+            self.counts.retain(|_, count| {
+                *count /= 2;
+                *count > 0
+            });
+            self.total = self.counts.values().sum();
+            self.refresh_at = self.total;
+        }
+        let due = self.total >= self.refresh_at;
+        if due {
+            self.refresh_at = (self.total + ONE) * REFRESH_GROWTH.0 / REFRESH_GROWTH.1;
+        }
+        due
+    }
+
+    /// The most frequent classes that together cover 95 % of the pods, most frequent first, with weights that add up
+    /// to 1. The two divisions are as published: one division rounds differently.
+    pub(super) fn list(&self) -> Vec<TypicalPod> {
+        let mut classes: Vec<_> = self.counts.iter().collect();
+        classes.sort_by_key(|(class, count)| Reverse((**count, *class)));
+        let mut covered = 0;
+        let mut listed = 0;
+        for (_, count) in &classes {
+            if covered as f64 >= COVERED * self.total as f64 {
+                break;
+            }
+            covered += **count;
+            listed += 1;
+        }
+        let share = |count: u64| count as f64 / self.total as f64;
+        let weight = |count| share(count) / share(covered);
+        let typical = |(class, count): (&PodClass, &u64)| TypicalPod { class: class.clone(), weight: weight(*count) };
+        classes.into_iter().take(listed).map(typical).collect()
+    }
+}
