@@ -1,8 +1,6 @@
 //! A cluster and the pods that want to run on it, as rows of a trace, whatever file or generator they came from.
 //! Owns no rule of scheduling: the drivers turn rows into engine events.
 
-use std::collections::BTreeSet;
-
 /// One node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeRow {
@@ -31,8 +29,8 @@ pub struct PodRow {
     pub num_gpu: u32,
     /// Thousandths of each GPU, 1..=1000; below 1000 only where `num_gpu` is 1; 0 for a CPU-only pod.
     pub gpu_milli: u32,
-    /// GPU models the pod may run on; empty = any.
-    pub gpu_spec: BTreeSet<String>,
+    /// GPU models the pod may run on, in file order with repeats (published runs tell such lists apart); empty = any.
+    pub gpu_spec: Vec<String>,
     /// Higher goes first.
     pub priority: i32,
     /// Quality of service, as the file has it (LS, BE, Burstable, Guaranteed); empty where the file has none.

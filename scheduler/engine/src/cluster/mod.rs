@@ -71,6 +71,11 @@ impl Cluster {
         &self.nodes
     }
 
+    /// The shapes of the nodes present.
+    pub fn shapes(&self) -> impl Iterator<Item = &NodeShape> {
+        self.shapes.values()
+    }
+
     /// All placed pods, by id.
     pub fn placed(&self) -> &BTreeMap<PodId, Placement> {
         &self.placed

@@ -1,6 +1,6 @@
 //! What nodes offer and pods ask for, apart from their names: the part that makes two of them interchangeable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::units::MilliGpu;
 
@@ -100,8 +100,8 @@ pub struct PodShape {
     pub memory_bytes: u64,
     /// Requested GPUs.
     pub gpu: GpuRequest,
-    /// GPU models it may run on; empty = any. Only asked of pods that want a GPU.
-    pub gpu_models: BTreeSet<String>,
+    /// GPU models it may run on, as written; empty = any. Only asked of pods that want a GPU.
+    pub gpu_models: Vec<String>,
     /// Labels a node must have.
     pub node_selector: BTreeMap<String, String>,
     /// Taints it puts up with.

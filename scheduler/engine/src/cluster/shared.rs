@@ -69,6 +69,11 @@ impl<T: Ord> Interner<T> {
         Interner { known: BTreeMap::new(), next_id: 0, sweep_at: SWEEP_AT_LEAST }
     }
 
+    /// The known values, in their order; some may be unused by now.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.known.keys().map(|value| &**value)
+    }
+
     pub(crate) fn intern(&mut self, value: T) -> Shared<T> {
         if let Some((value, &id)) = self.known.get_key_value(&value) {
             return Shared { id, value: Arc::clone(value) };

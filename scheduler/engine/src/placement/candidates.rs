@@ -1,114 +1,110 @@
 //! For one pod shape: what the policy thinks of every node class, kept in step through the cluster's change log.
-//! A decision computes losses only for classes that are new since the last one of its shape.
+//! A decision computes losses only for classes that are new since the last one of its shape, and adds prices anew only
+//! when they have changed.
 
+use std::sync::Arc;
+
+use super::tournament::Tournament;
 use super::{Chosen, Loss};
 use crate::cluster::{ClassId, Classes, NodeState};
+use crate::decision::Unplaceable;
 use crate::units::NodeId;
+
+/// Who judges the classes for the pod shape at hand.
+pub(super) trait Judge {
+    /// What the policy and the tie-break say of a state; `None` where the pod does not fit.
+    fn assess(&self, node: &NodeState) -> Option<(Loss, u32)>;
+    /// The loss to order by, as prices stand.
+    fn priced(&self, loss: Loss, node: &NodeState) -> i64;
+}
 
 /// The opinion on one class slot.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
+struct Opinion {
     /// The slot's generation when the opinion was formed.
     generation: u32,
-    /// `loss` is meaningful only where the pod fits and the class has members.
-    fits: bool,
-    inhabited: bool,
-    gpu: u8,
+    /// `None` where the pod does not fit.
+    loss: Option<(Loss, u32)>,
+}
+
+/// The order of choice; ends in a node id, so no two candidates tie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    loss: i64,
     tie: u32,
     first: NodeId,
-    loss: i64,
+    slot: u32,
 }
 
-impl Candidate {
-    /// The order of choice; ends in a node id, so no two candidates tie.
-    fn order(&self) -> (i64, u32, NodeId) {
-        (self.loss, self.tie, self.first)
-    }
-}
-
-/// Candidates in class-slot order.
+/// The classes a pod shape fits on, best first.
 #[derive(Debug, Default)]
-pub(super) struct Candidates {
+pub(super) struct Candidates<P> {
     seen: u64,
-    slots: Vec<Option<Candidate>>,
+    prices: P,
+    opinions: Vec<Option<Opinion>>,
+    order: Tournament<Key>,
+    why_not: Option<(u64, Arc<Unplaceable>)>,
 }
 
-impl Candidates {
-    /// Looks at what changed. `assess` says what the policy thinks of a state, or `None` where the pod does not fit.
-    pub(super) fn catch_up(&mut self, classes: &Classes, assess: impl Fn(&NodeState) -> Option<(Loss, u32)>) {
-        let changed = classes.changed_since(self.seen);
+impl<P: PartialEq> Candidates<P> {
+    /// Looks at what changed: classes since the last look, and prices.
+    pub(super) fn catch_up(&mut self, classes: &Classes, prices: P, judge: &impl Judge) {
+        let slots = classes.slots().len();
+        let changed =
+            if slots > self.order.len() || prices != self.prices { None } else { classes.changed_since(self.seen) };
+        self.opinions.resize(slots, None);
         match changed {
-            Some(changed) if self.seen > 0 => {
-                self.slots.resize(classes.slots().len(), None);
+            Some(changed) => {
                 for &class in changed {
-                    self.refresh(classes, class, &assess);
+                    let key = self.key(classes, class, judge);
+                    self.order.set(class.index(), key);
                 }
             }
-            _ => {
-                self.slots.resize(classes.slots().len(), None);
-                for class in classes.ids() {
-                    self.refresh(classes, class, &assess);
-                }
+            None => {
+                let keys: Vec<_> = classes.ids().map(|class| self.key(classes, class, judge)).collect();
+                self.order.reset(keys.into_iter());
             }
         }
+        self.prices = prices;
         self.seen = classes.now();
     }
 
-    fn refresh(&mut self, classes: &Classes, id: ClassId, assess: impl Fn(&NodeState) -> Option<(Loss, u32)>) {
+    /// Forms an opinion where there is none yet on the slot's present state.
+    fn key(&mut self, classes: &Classes, id: ClassId, judge: &impl Judge) -> Option<Key> {
         let class = classes.get(id);
-        let slot = &mut self.slots[id.index()];
-        let Some(&first) = class.members.first() else {
-            if let Some(candidate) = slot {
-                candidate.inhabited = false;
-            }
-            return;
-        };
-        if let Some(candidate) = slot
-            && candidate.generation == class.generation
-        {
-            (candidate.first, candidate.inhabited) = (first, true);
-            return;
-        }
-        let opinion = assess(&class.state);
-        let (loss, tie) = opinion.unwrap_or((Loss { loss: 0, gpu: 0 }, 0));
-        *slot = Some(Candidate {
-            generation: class.generation,
-            fits: opinion.is_some(),
-            inhabited: true,
-            gpu: loss.gpu,
-            tie,
-            first,
-            loss: loss.loss,
-        });
-    }
-
-    /// The classes the pod fits on now.
-    fn fitting(&self) -> impl Iterator<Item = (usize, &Candidate)> {
-        let slots = self.slots.iter().enumerate();
-        slots
-            .filter_map(|(index, slot)| slot.as_ref().map(|candidate| (index, candidate)))
-            .filter(|(_, candidate)| candidate.fits && candidate.inhabited)
-    }
-
-    /// The slots of the classes the pod fits on now.
-    pub(super) fn fitting_slots(&self) -> impl Iterator<Item = usize> {
-        self.fitting().map(|(index, _)| index)
+        let first = *class.members.first()?;
+        let known = self.opinions[id.index()].filter(|opinion| opinion.generation == class.generation);
+        let form = || Opinion { generation: class.generation, loss: judge.assess(&class.state) };
+        let opinion = known.unwrap_or_else(form);
+        self.opinions[id.index()] = Some(opinion);
+        let (loss, tie) = opinion.loss?;
+        Some(Key { loss: judge.priced(loss, &class.state), tie, first, slot: id.index() as u32 })
     }
 
     /// The best node, if the pod fits anywhere.
     pub(super) fn best(&self) -> Option<Chosen> {
-        let mut best: Option<&Candidate> = None;
-        let mut next_loss: Option<i64> = None;
-        for (_, candidate) in self.fitting() {
-            let loser = match best {
-                Some(champion) if champion.order() <= candidate.order() => Some(candidate.loss),
-                _ => best.replace(candidate).map(|champion| champion.loss),
-            };
-            next_loss = match (next_loss, loser) {
-                (Some(next), Some(loser)) => Some(next.min(loser)),
-                (next, loser) => next.or(loser),
-            };
+        let best = self.order.first()?;
+        let slot = best.slot as usize;
+        let (Loss { gpu, .. }, _) = self.opinions[slot]?.loss?;
+        let next_loss = self.order.first_but(slot).map(|next| next.loss);
+        Some(Chosen { node: best.first, gpu, loss: best.loss, next_loss })
+    }
+
+    /// The slots of the classes the pod fits on now.
+    pub(super) fn fitting_slots<'a>(&'a self, classes: &'a Classes) -> impl Iterator<Item = usize> + 'a {
+        let fits = |slot: &usize| self.opinions.get(*slot).is_some_and(|o| o.is_some_and(|o| o.loss.is_some()));
+        (0..classes.slots().len()).filter(|slot| !classes.slots()[*slot].members.is_empty()).filter(fits)
+    }
+
+    /// Why the pod fits nowhere; worked out once as long as nothing changes.
+    pub(super) fn why_not(&mut self, explain: impl FnOnce() -> Unplaceable) -> Arc<Unplaceable> {
+        match &self.why_not {
+            Some((seen, why)) if *seen == self.seen => Arc::clone(why),
+            _ => {
+                let why = Arc::new(explain());
+                self.why_not = Some((self.seen, Arc::clone(&why)));
+                why
+            }
         }
-        best.map(|best| Chosen { node: best.first, gpu: best.gpu, loss: best.loss, next_loss })
     }
 }

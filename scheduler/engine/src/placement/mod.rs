@@ -10,14 +10,18 @@ mod gpu_clustering;
 mod gpu_packing;
 mod random;
 mod ties;
+mod tournament;
 mod typical;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Shared};
-use crate::decision::{Choice, Slot};
+use crate::decision::{self, Choice, Slot, Unplaceable};
 use crate::engine::Config;
+use crate::filter;
 use crate::units::{NodeId, PodId};
+use berth::{Berth, Prices};
 use candidates::Candidates;
 pub use ties::TieBreak;
 use typical::TypicalPods;
@@ -85,18 +89,26 @@ struct Loss {
     gpu: u8,
 }
 
-/// Chooses places by a policy. Owns the policy's learnt expectations and, for each pod shape in use, the loss of every
-/// node class.
+/// Chooses places by a policy. Owns the policy's expectations and, for each pod shape in use, the order of the node
+/// classes.
 #[derive(Debug)]
 pub(crate) struct Placer {
     config: Config,
     typical: TypicalPods,
-    fgd: fgd::Targets,
-    candidates: BTreeMap<u32, Candidates>,
+    opinion: PolicyState,
+    candidates: BTreeMap<u32, Candidates<Prices>>,
 }
 
-/// Shapes whose candidates are remembered. Each costs 32 bytes per node class; clusters rarely see more than a few
-/// hundred shapes at a time, and a forgotten one only has to be looked up anew.
+/// What a policy has to know besides node and pod.
+#[derive(Debug)]
+enum PolicyState {
+    None,
+    Fgd(fgd::Targets),
+    Berth(Berth),
+}
+
+/// Shapes whose candidates are remembered. Each costs about 100 bytes per node class; clusters rarely see more than a
+/// few hundred shapes at a time, and a forgotten one only has to be looked up anew.
 const REMEMBERED_SHAPES_MAX: usize = 512;
 
 impl Placer {
@@ -105,47 +117,98 @@ impl Placer {
             Demand::Learnt => TypicalPods::default(),
             Demand::Given(pods) => TypicalPods::of(pods),
         };
-        let fgd = fgd::Targets::of(&typical);
-        Placer { config, typical, fgd, candidates: BTreeMap::new() }
+        let state = PolicyState::of(config.policy, &typical);
+        Placer { config, typical, opinion: state, candidates: BTreeMap::new() }
     }
 
     /// Takes note of a pod that arrived, as a sign of what arrives later.
     pub(crate) fn observe(&mut self, pod: &PodShape) {
-        if self.config.demand == Demand::Learnt && self.typical.observe(pod) {
-            self.fgd = fgd::Targets::of(&self.typical);
+        let learns = self.config.demand == Demand::Learnt && !matches!(self.opinion, PolicyState::None);
+        if learns && self.typical.observe(pod) {
+            self.opinion = PolicyState::of(self.config.policy, &self.typical);
             self.candidates.clear();
         }
     }
 
     /// The place where the policy loses least, or none where the pod fits nowhere.
     pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
-        if self.candidates.len() >= REMEMBERED_SHAPES_MAX && !self.candidates.contains_key(&shape.id()) {
-            self.candidates.clear();
-        }
-        let mut candidates = self.candidates.remove(&shape.id()).unwrap_or_default();
-        candidates.catch_up(cluster.classes(), |node| {
-            crate::filter::fits(node, shape).then(|| (self.loss(node, shape), self.config.ties.rank(node, shape)))
-        });
+        self.catch_up(cluster, shape);
+        let candidates = self.candidates.get(&shape.id())?;
         let chosen = match self.config.policy {
-            Policy::Random => random::choose(&candidates, cluster, self.config.seed, pod, shape),
-            _ => candidates.best(),
+            Policy::Random => random::choose(candidates, cluster, self.config.seed, pod, shape)?,
+            _ => candidates.best()?,
         };
-        self.candidates.insert(shape.id(), candidates);
-        let chosen = chosen?;
         let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpu)?;
         let because = Choice { policy: self.config.policy, loss: chosen.loss, next_loss: chosen.next_loss };
         Some((Slot { pod, node: chosen.node, gpus }, because))
     }
 
-    fn loss(&self, node: &NodeState, pod: &PodShape) -> Loss {
-        match self.config.policy {
-            Policy::Berth => berth::loss(node, pod),
-            Policy::Fgd => self.fgd.loss(node, pod),
-            Policy::BestFit => best_fit::loss(node, pod),
-            Policy::DotProduct => dot_product::loss(node, pod),
-            Policy::GpuPacking => gpu_packing::loss(node, pod),
-            Policy::GpuClustering => gpu_clustering::loss(node, pod),
-            Policy::Random => Loss { loss: 0, gpu: 0 },
+    /// Why a pod for which [`Placer::choose`] just found no place has none.
+    pub(crate) fn why_not(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Arc<Unplaceable> {
+        let explain = || decision::explain(cluster, shape);
+        match self.candidates.get_mut(&shape.id()) {
+            Some(candidates) => candidates.why_not(explain),
+            None => Arc::new(explain()),
+        }
+    }
+
+    /// Brings the candidates of one shape in step with the cluster.
+    fn catch_up(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) {
+        if self.candidates.len() >= REMEMBERED_SHAPES_MAX && !self.candidates.contains_key(&shape.id()) {
+            self.candidates.clear();
+        }
+        let prices = match &mut self.opinion {
+            PolicyState::Berth(berth) => {
+                berth.catch_up(cluster);
+                berth.prices(cluster, shape)
+            }
+            _ => Prices::new(),
+        };
+        let judge = ShapeJudge { config: &self.config, state: &self.opinion, prices: prices.clone(), pod: shape };
+        self.candidates.entry(shape.id()).or_default().catch_up(cluster.classes(), prices, &judge);
+    }
+}
+
+impl PolicyState {
+    fn of(policy: Policy, typical: &TypicalPods) -> Self {
+        match policy {
+            Policy::Fgd => PolicyState::Fgd(fgd::Targets::of(typical)),
+            Policy::Berth => PolicyState::Berth(Berth::expecting(typical)),
+            _ => PolicyState::None,
+        }
+    }
+}
+
+/// Judges node classes for one pod shape.
+struct ShapeJudge<'a> {
+    config: &'a Config,
+    state: &'a PolicyState,
+    prices: Prices,
+    pod: &'a PodShape,
+}
+
+impl candidates::Judge for ShapeJudge<'_> {
+    fn assess(&self, node: &NodeState) -> Option<(Loss, u32)> {
+        let pod = self.pod;
+        if !filter::fits(node, pod) {
+            return None;
+        }
+        let loss = match (self.config.policy, self.state) {
+            (_, PolicyState::Berth(berth)) => berth.loss(node, pod),
+            (_, PolicyState::Fgd(targets)) => targets.loss(node, pod),
+            (Policy::BestFit, _) => best_fit::loss(node, pod),
+            (Policy::DotProduct, _) => dot_product::loss(node, pod),
+            (Policy::GpuPacking, _) => gpu_packing::loss(node, pod),
+            (Policy::GpuClustering, _) => gpu_clustering::loss(node, pod),
+            (Policy::Random | Policy::Berth | Policy::Fgd, _) => Loss { loss: 0, gpu: 0 },
+        };
+        Some((loss, self.config.ties.rank(node, pod)))
+    }
+
+    fn priced(&self, loss: Loss, node: &NodeState) -> i64 {
+        match self.state {
+            PolicyState::Berth(berth) => berth.priced(&self.prices, loss, node, self.pod),
+            _ => loss.loss,
         }
     }
 }

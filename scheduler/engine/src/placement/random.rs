@@ -1,6 +1,7 @@
 //! `random`: any node the pod fits on, and any GPU there, by a hash of seed, pod and node.
 
 use super::Chosen;
+use super::berth::Prices;
 use super::candidates::Candidates;
 use crate::cluster::{Cluster, GpuRequest, PodShape};
 use crate::units::PodId;
@@ -8,13 +9,13 @@ use crate::units::PodId;
 /// The fitting node with the least hash: every fitting node is equally likely. The one policy that looks at nodes one
 /// by one, since nodes of one class are not equal to chance.
 pub(super) fn choose(
-    candidates: &Candidates,
+    candidates: &Candidates<Prices>,
     cluster: &Cluster,
     seed: u64,
     pod: PodId,
     shape: &PodShape,
 ) -> Option<Chosen> {
-    let classes = candidates.fitting_slots().map(|slot| &cluster.classes().slots()[slot]);
+    let classes = candidates.fitting_slots(cluster.classes()).map(|slot| &cluster.classes().slots()[slot]);
     let nodes = classes.flat_map(|class| class.members.iter().map(move |node| (*node, &class.state)));
     let (node, state) = nodes.min_by_key(|(node, _)| (hash(seed, pod.0, u64::from(node.0)), *node))?;
     let gpu = match shape.gpu {

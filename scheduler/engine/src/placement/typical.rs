@@ -2,7 +2,7 @@
 //! Two sources: a list given beforehand, or the arrivals so far, with older ones counting less.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::cluster::{GpuRequest, PodShape};
 
@@ -13,8 +13,8 @@ pub(super) struct PodClass {
     pub(super) cpu_milli: u64,
     pub(super) per_gpu_milli: u64,
     pub(super) gpus: usize,
-    /// Accepted models; empty = any.
-    pub(super) models: BTreeSet<String>,
+    /// Accepted models as written; empty = any.
+    pub(super) models: Vec<String>,
 }
 
 impl PodClass {
@@ -23,12 +23,12 @@ impl PodClass {
             cpu_milli: pod.cpu_milli,
             per_gpu_milli: pod.gpu.per_gpu().milli(),
             gpus: pod.gpu.count(),
-            models: if pod.gpu == GpuRequest::None { BTreeSet::new() } else { pod.gpu_models.clone() },
+            models: if pod.gpu == GpuRequest::None { Vec::new() } else { pod.gpu_models.clone() },
         }
     }
 
     pub(super) fn allows(&self, model: &str) -> bool {
-        self.models.is_empty() || self.models.contains(model)
+        self.models.is_empty() || self.models.iter().any(|allowed| allowed == model)
     }
 }
 
@@ -67,6 +67,11 @@ impl TypicalPods {
             typical.total += ONE;
         }
         typical
+    }
+
+    /// Every class seen, with its count in an arbitrary unit.
+    pub(super) fn classes(&self) -> impl Iterator<Item = (&PodClass, u64)> {
+        self.counts.iter().map(|(class, count)| (class, *count))
     }
 
     /// Counts a pod; true when expectations should be worked out anew.

@@ -1,0 +1,46 @@
+//! Rows of a trace as the engine wants them.
+
+use std::collections::BTreeMap;
+
+use berth_engine::{GpuRequest, MilliGpu, NodeShape, NodeSpec, PodShape, PodSpec};
+
+use crate::trace::{NodeRow, PodRow};
+
+/// Pods one node may run. Source: fgd-protocol, section 1 (upstream sets 1001, which never binds); the trace has no such
+/// column.
+const PODS_PER_NODE: u32 = 1001;
+
+const BYTES_PER_MIB: u64 = 1 << 20;
+
+/// A node row as a node of the engine.
+pub fn node(row: &NodeRow) -> NodeSpec {
+    let shape = NodeShape {
+        cpu_milli: row.cpu_milli,
+        memory_bytes: row.memory_mib * BYTES_PER_MIB,
+        pods: PODS_PER_NODE,
+        gpus: row.gpus as usize,
+        gpu_model: row.model.clone(),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+        unschedulable: false,
+    };
+    NodeSpec { name: row.name.clone(), shape }
+}
+
+/// A pod row as a pod of the engine.
+pub fn pod(row: &PodRow) -> PodSpec {
+    let gpu = match (row.num_gpu, row.gpu_milli) {
+        (0, _) => GpuRequest::None,
+        (1, milli @ 0..1000) => GpuRequest::Share(MilliGpu(milli as u16)),
+        (count, _) => GpuRequest::Whole(count as usize),
+    };
+    let shape = PodShape {
+        cpu_milli: row.cpu_milli,
+        memory_bytes: row.memory_mib * BYTES_PER_MIB,
+        gpu,
+        gpu_models: row.gpu_spec.clone(),
+        node_selector: BTreeMap::new(),
+        tolerations: Vec::new(),
+    };
+    PodSpec { name: row.name.clone(), shape, priority: row.priority }
+}
