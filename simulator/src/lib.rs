@@ -2,5 +2,6 @@
 
 pub mod input;
 pub mod openb;
+pub mod output;
 pub mod table;
 pub mod trace;
