@@ -5,7 +5,6 @@
 //! `gpu_milli`, and where wanted `gpu_spec` (models joined by `|`), `qos`, `creation_time` with `deletion_time`,
 //! `scheduled_time`, and `priority` (ours). Other columns, such as `pod_phase`, are not read.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -210,11 +209,12 @@ fn gpu_milli(row: &Row<'_>, columns: &PodColumns) -> Result<u32, InputError> {
     Err(row.contradiction(columns.gpu_milli, columns.num_gpu, expected))
 }
 
-/// The models a pod may run on; a model named twice (openb has such rows) counts once.
-fn gpu_spec(row: &Row<'_>, column: Column) -> Result<BTreeSet<String>, InputError> {
+/// The models a pod may run on, as written: published runs count a list with a repeat (openb has such rows) as a class
+/// of its own.
+fn gpu_spec(row: &Row<'_>, column: Column) -> Result<Vec<String>, InputError> {
     let text = row.text(column)?;
     if text.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Vec::new());
     }
     if text.split('|').any(|model| model.is_empty() || !is_plain(model)) {
         return Err(row.fault(column, "GPU models joined by `|` without blanks, or nothing for any model"));
@@ -295,12 +295,11 @@ pub fn write_pods(out: &mut (impl Write + ?Sized), pods: &[PodRow]) -> io::Resul
     let mut csv = csv::Writer::from_writer(out);
     csv.write_record(POD_COLUMNS.into_iter().chain(POD_COLUMNS_OPTIONAL).chain(with_priority.then_some("priority")))?;
     for (pod, [creation, deletion]) in pods.iter().zip(times) {
-        let spec: Vec<&str> = pod.gpu_spec.iter().map(String::as_str).collect();
         csv.write_field(&pod.name)?;
         for number in [pod.cpu_milli, pod.memory_mib, u64::from(pod.num_gpu), u64::from(pod.gpu_milli)] {
             csv.write_field(number.to_string())?;
         }
-        for text in [&spec.join("|"), &pod.qos, "", &creation, &deletion, ""] {
+        for text in [&pod.gpu_spec.join("|"), &pod.qos, "", &creation, &deletion, ""] {
             csv.write_field(text)?;
         }
         if with_priority {

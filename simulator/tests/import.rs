@@ -1,6 +1,5 @@
 //! Node and pod lists in openb form: what rows mean, and each fault with its whole message.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use berth::input::{Excerpt, InputError};
@@ -48,7 +47,7 @@ fn pod(name: &str) -> PodRow {
         memory_mib: 64,
         num_gpu: 1,
         gpu_milli: 500,
-        gpu_spec: BTreeSet::new(),
+        gpu_spec: Vec::new(),
         priority: 0,
         qos: String::new(),
         times: None,
@@ -143,10 +142,10 @@ fn names_are_plain_and_unique() {
 }
 
 #[test]
-fn model_lists_are_sets_and_have_no_gaps() -> Result<(), InputError> {
+fn model_lists_stay_as_written_and_have_no_gaps() -> Result<(), InputError> {
     let header = PODS.replace('\n', ",gpu_spec\n");
     let rows = pods(format!("{header}a,1,1,1,1000,T4|A10|T4\nb,1,1,1,1000,\n"))?;
-    assert_eq!(rows[0].gpu_spec, BTreeSet::from(["A10".to_owned(), "T4".to_owned()]));
+    assert_eq!(rows[0].gpu_spec, ["T4", "A10", "T4"]);
     assert!(rows[1].gpu_spec.is_empty());
     let expected = "expected GPU models joined by `|` without blanks, or nothing for any model";
     check_pods(

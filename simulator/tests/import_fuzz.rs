@@ -44,7 +44,7 @@ fn some_nodes() -> impl Strategy<Value = Vec<NodeRow>> {
 
 fn some_pods() -> impl Strategy<Value = Vec<PodRow>> {
     let gpu = prop_oneof![Just((0, 0)), (Just(1), 1..=1000_u32), (2..=GPUS_MAX, Just(1000))];
-    let spec = prop::collection::btree_set(a_model(), 0..4);
+    let spec = prop::collection::vec(a_model(), 0..4);
     let qos = select(vec!["", "LS", "BE", "best, effort"]);
     let times = (0..=INSTANT_S_MAX - RUNTIME_S_MAX, 0..=RUNTIME_S_MAX);
     let pod = (0..=CPU_MILLI_MAX, 0..=MEMORY_MIB_MAX, gpu, spec, qos, prop_oneof![Just(0), any::<i32>()], times);

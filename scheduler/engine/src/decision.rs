@@ -1,11 +1,10 @@
 //! What comes out of a cycle, with the reasons.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Free, GpuIndexes, PodShape};
-use crate::filter::{self, Constraint, Resource};
+use crate::cluster::GpuIndexes;
+use crate::filter::{Constraint, Resource};
 use crate::placement::Policy;
 use crate::units::{NodeId, PodId};
 
@@ -72,30 +71,6 @@ pub struct RuledOut {
     pub nodes: usize,
     /// For a resource: by how much the nearest of these nodes missed, in the resource's unit.
     pub nearest_miss: Option<u64>,
-}
-
-/// Looks at every node class, and says what ruled out how many nodes.
-pub(crate) fn explain(cluster: &Cluster, pod: &PodShape) -> Unplaceable {
-    let mut ruled_out: BTreeMap<Constraint, (usize, Option<u64>)> = BTreeMap::new();
-    let mut fits_when_empty = false;
-    for class in cluster.classes().inhabited() {
-        let (shape, nodes) = (&class.state.shape, class.members.len());
-        if let Some(constraint) = filter::shape_rejection(shape, pod) {
-            ruled_out.entry(constraint).or_default().0 += nodes;
-            continue;
-        }
-        fits_when_empty = fits_when_empty || filter::resources::fit(&Free::all_of(shape), pod);
-        for resource in Resource::ALL {
-            let missing = resource.missing(&class.state.free, pod);
-            if missing > 0 {
-                let (count, nearest) = ruled_out.entry(Constraint::Lack(resource)).or_default();
-                *count += nodes;
-                *nearest = Some(nearest.map_or(missing, |nearest| nearest.min(missing)));
-            }
-        }
-    }
-    let rule = |(constraint, (nodes, nearest_miss))| RuledOut { constraint, nodes, nearest_miss };
-    Unplaceable { nodes: cluster.nodes().len(), ruled_out: ruled_out.into_iter().map(rule).collect(), fits_when_empty }
 }
 
 impl fmt::Display for Unplaceable {

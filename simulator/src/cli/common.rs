@@ -6,6 +6,9 @@ use std::path::Path;
 use std::str::FromStr;
 
 use berth_engine::{Policy, TieBreak};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{generate, output};
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +197,34 @@ pub fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes results where they belong: to a file, whole or not at all, or to standard output.
+///
+/// # Errors
+/// When they cannot be written there.
+pub fn deliver(text: &str, file: Option<&Path>) -> Result<(), Failure> {
+    let Some(file) = file else { return print(text) };
+    let written = output::write_atomically(file, |out| out.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::Run(error.to_string()))
+}
+
+/// A progress bar on standard error; none when that is not a terminal, or when `quiet`.
+pub fn progress(steps: u64, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(steps);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {percent:>3} %  {elapsed} gone, {eta} to go") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What to say of a preset that does not exist.
+pub fn no_such_preset(name: &str) -> String {
+    let names: Vec<&str> = generate::presets().iter().map(|preset| preset.name).collect();
+    format!("there is no preset `{name}`; choose one of: {}", names.join(", "))
 }
 
 /// The last part of a path without its extension, as results name it.

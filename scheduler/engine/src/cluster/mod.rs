@@ -71,7 +71,12 @@ impl Cluster {
         &self.nodes
     }
 
-    /// The shapes of the nodes present.
+    /// How many node shapes there have ever been; grows whenever one comes that was not there.
+    pub fn shapes_known(&self) -> u32 {
+        self.shapes.handed_out()
+    }
+
+    /// The shapes of the nodes present, and perhaps some that are gone.
     pub fn shapes(&self) -> impl Iterator<Item = &NodeShape> {
         self.shapes.values()
     }

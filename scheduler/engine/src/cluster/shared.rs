@@ -69,6 +69,11 @@ impl<T: Ord> Interner<T> {
         Interner { known: BTreeMap::new(), next_id: 0, sweep_at: SWEEP_AT_LEAST }
     }
 
+    /// How many numbers have been handed out so far.
+    pub(crate) fn handed_out(&self) -> u32 {
+        self.next_id
+    }
+
     /// The known values, in their order; some may be unused by now.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.known.keys().map(|value| &**value)

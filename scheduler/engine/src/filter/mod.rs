@@ -28,6 +28,21 @@ pub enum Constraint {
     Lack(Resource),
 }
 
+impl Constraint {
+    /// Every constraint, in the order they are tried.
+    pub const ALL: [Constraint; 9] = [
+        Constraint::Cordon,
+        Constraint::Taint,
+        Constraint::NodeSelector,
+        Constraint::GpuModel,
+        Constraint::Lack(Resource::Pods),
+        Constraint::Lack(Resource::Cpu),
+        Constraint::Lack(Resource::Memory),
+        Constraint::Lack(Resource::Gpus),
+        Constraint::Lack(Resource::GpuShare),
+    ];
+}
+
 /// One rule about a node as such: may this pod run on such a node at all?
 type ShapeRule = fn(&NodeShape, &PodShape) -> bool;
 

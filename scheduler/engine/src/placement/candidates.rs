@@ -2,12 +2,9 @@
 //! A decision computes losses only for classes that are new since the last one of its shape, and adds prices anew only
 //! when they have changed.
 
-use std::sync::Arc;
-
 use super::tournament::Tournament;
 use super::{Chosen, Loss};
 use crate::cluster::{ClassId, Classes, NodeState};
-use crate::decision::Unplaceable;
 use crate::units::NodeId;
 
 /// Who judges the classes for the pod shape at hand.
@@ -43,7 +40,6 @@ pub(super) struct Candidates<P> {
     prices: P,
     opinions: Vec<Option<Opinion>>,
     order: Tournament<Key>,
-    why_not: Option<(u64, Arc<Unplaceable>)>,
 }
 
 impl<P: PartialEq> Candidates<P> {
@@ -94,17 +90,5 @@ impl<P: PartialEq> Candidates<P> {
     pub(super) fn fitting_slots<'a>(&'a self, classes: &'a Classes) -> impl Iterator<Item = usize> + 'a {
         let fits = |slot: &usize| self.opinions.get(*slot).is_some_and(|o| o.is_some_and(|o| o.loss.is_some()));
         (0..classes.slots().len()).filter(|slot| !classes.slots()[*slot].members.is_empty()).filter(fits)
-    }
-
-    /// Why the pod fits nowhere; worked out once as long as nothing changes.
-    pub(super) fn why_not(&mut self, explain: impl FnOnce() -> Unplaceable) -> Arc<Unplaceable> {
-        match &self.why_not {
-            Some((seen, why)) if *seen == self.seen => Arc::clone(why),
-            _ => {
-                let why = Arc::new(explain());
-                self.why_not = Some((self.seen, Arc::clone(&why)));
-                why
-            }
-        }
     }
 }

@@ -9,6 +9,9 @@ mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
 mod random;
+mod refusal;
+#[cfg(test)]
+mod tests;
 mod ties;
 mod tournament;
 mod typical;
@@ -17,12 +20,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Shared};
-use crate::decision::{self, Choice, Slot, Unplaceable};
+use crate::decision::{Choice, Slot, Unplaceable};
 use crate::engine::Config;
 use crate::filter;
 use crate::units::{NodeId, PodId};
 use berth::{Berth, Prices};
 use candidates::Candidates;
+use refusal::Refusal;
 pub use ties::TieBreak;
 use typical::TypicalPods;
 
@@ -95,8 +99,16 @@ struct Loss {
 pub(crate) struct Placer {
     config: Config,
     typical: TypicalPods,
-    opinion: PolicyState,
-    candidates: BTreeMap<u32, Candidates<Prices>>,
+    state: PolicyState,
+    /// By pod shape.
+    shapes: BTreeMap<u32, Known>,
+}
+
+/// What is known of one pod shape.
+#[derive(Debug, Default)]
+struct Known {
+    candidates: Candidates<Prices>,
+    refusal: Refusal,
 }
 
 /// What a policy has to know besides node and pod.
@@ -118,22 +130,22 @@ impl Placer {
             Demand::Given(pods) => TypicalPods::of(pods),
         };
         let state = PolicyState::of(config.policy, &typical);
-        Placer { config, typical, opinion: state, candidates: BTreeMap::new() }
+        Placer { config, typical, state, shapes: BTreeMap::new() }
     }
 
     /// Takes note of a pod that arrived, as a sign of what arrives later.
     pub(crate) fn observe(&mut self, pod: &PodShape) {
-        let learns = self.config.demand == Demand::Learnt && !matches!(self.opinion, PolicyState::None);
+        let learns = self.config.demand == Demand::Learnt && !matches!(self.state, PolicyState::None);
         if learns && self.typical.observe(pod) {
-            self.opinion = PolicyState::of(self.config.policy, &self.typical);
-            self.candidates.clear();
+            self.state = PolicyState::of(self.config.policy, &self.typical);
+            self.shapes.clear();
         }
     }
 
     /// The place where the policy loses least, or none where the pod fits nowhere.
     pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
         self.catch_up(cluster, shape);
-        let candidates = self.candidates.get(&shape.id())?;
+        let candidates = &self.shapes.get(&shape.id())?.candidates;
         let chosen = match self.config.policy {
             Policy::Random => random::choose(candidates, cluster, self.config.seed, pod, shape)?,
             _ => candidates.best()?,
@@ -145,27 +157,23 @@ impl Placer {
 
     /// Why a pod for which [`Placer::choose`] just found no place has none.
     pub(crate) fn why_not(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Arc<Unplaceable> {
-        let explain = || decision::explain(cluster, shape);
-        match self.candidates.get_mut(&shape.id()) {
-            Some(candidates) => candidates.why_not(explain),
-            None => Arc::new(explain()),
-        }
+        self.shapes.entry(shape.id()).or_default().refusal.of(cluster.classes(), shape)
     }
 
     /// Brings the candidates of one shape in step with the cluster.
     fn catch_up(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) {
-        if self.candidates.len() >= REMEMBERED_SHAPES_MAX && !self.candidates.contains_key(&shape.id()) {
-            self.candidates.clear();
+        if self.shapes.len() >= REMEMBERED_SHAPES_MAX && !self.shapes.contains_key(&shape.id()) {
+            self.shapes.clear();
         }
-        let prices = match &mut self.opinion {
+        let prices = match &mut self.state {
             PolicyState::Berth(berth) => {
                 berth.catch_up(cluster);
                 berth.prices(cluster, shape)
             }
             _ => Prices::new(),
         };
-        let judge = ShapeJudge { config: &self.config, state: &self.opinion, prices: prices.clone(), pod: shape };
-        self.candidates.entry(shape.id()).or_default().catch_up(cluster.classes(), prices, &judge);
+        let judge = ShapeJudge { config: &self.config, state: &self.state, prices: prices.clone(), pod: shape };
+        self.shapes.entry(shape.id()).or_default().candidates.catch_up(cluster.classes(), prices, &judge);
     }
 }
 

@@ -30,18 +30,21 @@ pub(super) struct Berth {
     /// By GPU model and number of GPUs.
     worth: BTreeMap<String, BTreeMap<usize, Worth>>,
     scarcity: Scarcity,
+    /// Node shapes up to this number have their worth.
+    shapes_seen: u32,
 }
 
 impl Berth {
     pub(super) fn expecting(pods: &TypicalPods) -> Self {
         let typical = pods.list();
         let sizes = sizes::prices(&typical);
-        Berth { typical, sizes, worth: BTreeMap::new(), scarcity: Scarcity::of(pods) }
+        Berth { typical, sizes, scarcity: Scarcity::of(pods), ..Berth::default() }
     }
 
     /// Looks at what changed in the cluster.
     pub(super) fn catch_up(&mut self, cluster: &Cluster) {
-        for shape in cluster.shapes() {
+        let shapes = if cluster.shapes_known() > self.shapes_seen { Some(cluster.shapes()) } else { None };
+        for shape in shapes.into_iter().flatten() {
             let by_count = match self.worth.get_mut(&shape.gpu_model) {
                 Some(by_count) => by_count,
                 None => self.worth.entry(shape.gpu_model.clone()).or_default(),
@@ -49,6 +52,7 @@ impl Berth {
             let worth = || Worth::of(&self.typical, &self.sizes, &shape.gpu_model, shape.gpus);
             by_count.entry(shape.gpus).or_insert_with(worth);
         }
+        self.shapes_seen = cluster.shapes_known();
         self.scarcity.catch_up(cluster.classes());
     }
 

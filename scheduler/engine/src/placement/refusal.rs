@@ -1,0 +1,133 @@
+//! Why a pod shape fits nowhere: counts per constraint and nearest misses, kept in step through the cluster's change log.
+//! Started at the first refusal of a shape, so shapes that always fit cost nothing here.
+
+use std::sync::Arc;
+
+use super::tournament::Tournament;
+use crate::cluster::{ClassId, Classes, Free, PodShape};
+use crate::decision::{RuledOut, Unplaceable};
+use crate::filter::{self, Constraint, Resource};
+
+/// What one class slot adds to the reasons.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    nodes: usize,
+    rejected_by: Option<Constraint>,
+    /// By resource, in the order of [`Resource::ALL`]; 0 where there is enough.
+    missing: [u64; Resource::ALL.len()],
+    fits_when_empty: bool,
+}
+
+/// The reasons for one pod shape.
+#[derive(Debug, Default)]
+pub(super) struct Refusal {
+    seen: u64,
+    shares: Vec<Share>,
+    nodes: usize,
+    fits_when_empty: usize,
+    /// Nodes ruled out, by constraint in the order of [`Constraint::ALL`].
+    ruled_out: [usize; Constraint::ALL.len()],
+    /// The least missing, by resource.
+    nearest: [Tournament<u64>; Resource::ALL.len()],
+    answer: Option<Arc<Unplaceable>>,
+}
+
+impl Refusal {
+    /// The reasons as the cluster is now.
+    pub(super) fn of(&mut self, classes: &Classes, pod: &PodShape) -> Arc<Unplaceable> {
+        if let Some(answer) = &self.answer
+            && self.seen == classes.now()
+        {
+            return Arc::clone(answer);
+        }
+        self.catch_up(classes, pod);
+        let answer = Arc::new(self.answer());
+        self.answer = Some(Arc::clone(&answer));
+        answer
+    }
+
+    fn catch_up(&mut self, classes: &Classes, pod: &PodShape) {
+        let slots = classes.slots().len();
+        let changed = classes.changed_since(self.seen).filter(|_| slots <= self.nearest[0].len());
+        match changed {
+            Some(changed) => {
+                self.shares.resize(slots, Share::default());
+                for &class in changed {
+                    self.refresh(classes, class, pod);
+                    for (index, nearest) in self.nearest.iter_mut().enumerate() {
+                        nearest.set(class.index(), self.shares[class.index()].miss(index));
+                    }
+                }
+            }
+            None => {
+                *self = Refusal { shares: vec![Share::default(); slots], ..Refusal::default() };
+                for class in classes.ids() {
+                    self.refresh(classes, class, pod);
+                }
+                for (index, nearest) in self.nearest.iter_mut().enumerate() {
+                    nearest.reset(self.shares.iter().map(|share| share.miss(index)));
+                }
+            }
+        }
+        self.seen = classes.now();
+    }
+
+    fn refresh(&mut self, classes: &Classes, id: ClassId, pod: &PodShape) {
+        let old = std::mem::replace(&mut self.shares[id.index()], Share::of(classes, id, pod));
+        let new = self.shares[id.index()];
+        self.nodes = self.nodes + new.nodes - old.nodes;
+        self.fits_when_empty =
+            self.fits_when_empty + usize::from(new.fits_when_empty) - usize::from(old.fits_when_empty);
+        for (constraint, count) in Constraint::ALL.iter().zip(&mut self.ruled_out) {
+            *count = *count + new.ruled_out_by(*constraint) - old.ruled_out_by(*constraint);
+        }
+    }
+
+    fn answer(&self) -> Unplaceable {
+        let hit = Constraint::ALL.iter().zip(self.ruled_out).filter(|(_, nodes)| *nodes > 0);
+        let reason = |(&constraint, nodes)| {
+            let nearest_miss = match constraint {
+                Constraint::Lack(resource) => self.nearest[resource as usize].first(),
+                _ => None,
+            };
+            RuledOut { constraint, nodes, nearest_miss }
+        };
+        Unplaceable {
+            nodes: self.nodes,
+            ruled_out: hit.map(reason).collect(),
+            fits_when_empty: self.fits_when_empty > 0,
+        }
+    }
+}
+
+impl Share {
+    fn of(classes: &Classes, id: ClassId, pod: &PodShape) -> Self {
+        let class = classes.get(id);
+        let nodes = class.members.len();
+        if nodes == 0 {
+            return Share::default();
+        }
+        let (shape, free) = (&class.state.shape, &class.state.free);
+        match filter::shape_rejection(shape, pod) {
+            Some(constraint) => Share { nodes, rejected_by: Some(constraint), ..Share::default() },
+            None => Share {
+                nodes,
+                rejected_by: None,
+                missing: Resource::ALL.map(|resource| resource.missing(free, pod)),
+                fits_when_empty: filter::resources::fit(&Free::all_of(shape), pod),
+            },
+        }
+    }
+
+    fn ruled_out_by(&self, constraint: Constraint) -> usize {
+        let hit = match constraint {
+            Constraint::Lack(resource) => self.missing[resource as usize] > 0,
+            rule => self.rejected_by == Some(rule),
+        };
+        if hit { self.nodes } else { 0 }
+    }
+
+    fn miss(&self, resource: usize) -> Option<u64> {
+        Some(self.missing[resource]).filter(|missing| *missing > 0)
+    }
+}

@@ -1,0 +1,75 @@
+//! The command line: what each command takes, and what it prints.
+
+pub mod common;
+mod generate;
+mod pack;
+mod simulate;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use common::Failure;
+
+/// Plan GPU clusters offline with the scheduling engine that runs in production.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-if threshold was not met.
+
+Try it: `berth simulate` needs no arguments.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replay a cluster over time: pods arrive, wait, run and leave, under one or more policies
+    Simulate(simulate::SimulateArgs),
+    /// Fill a cluster with arriving pods until nothing fits, and compare how full policies get it
+    Pack(pack::PackArgs),
+    /// Write a synthetic cluster and its pods to CSV files, to look at, edit and simulate
+    Generate(generate::GenerateArgs),
+    /// Print a completion script for your shell
+    Completions {
+        /// The shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (view it with `berth man | man -l -`)
+    Man,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Says what went wrong; [`Failure::exit_code`] is the process exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        Command::Simulate(args) => simulate::run(args),
+        Command::Pack(args) => pack::run(args),
+        Command::Generate(args) => generate::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "berth", &mut script);
+            common::print(&String::from_utf8_lossy(&script))
+        }
+        Command::Man => common::print(&man_page()?),
+    }
+}
+
+/// One page: the program, then each command.
+fn man_page() -> Result<String, Failure> {
+    let mut page = Vec::new();
+    let mut command = Cli::command();
+    command.build();
+    let failed = |error: std::io::Error| Failure::Run(format!("cannot render the manual page: {error}"));
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let man = clap_mangen::Man::new(sub.clone());
+        let heading = format!(".SH \"BERTH {}\"\n", sub.get_name().to_uppercase());
+        page.extend(heading.into_bytes());
+        man.render_description_section(&mut page).map_err(failed)?;
+        man.render_options_section(&mut page).map_err(failed)?;
+    }
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}

@@ -1,0 +1,225 @@
+//! `berth pack`: how full does a policy get a cluster?
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use berth_engine::{Policy, TieBreak};
+use clap::Args;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use super::common::{self, Failure, Format, Seeds, Threshold, parse_policy, parse_ties};
+use crate::generate::{self, Preset};
+use crate::openb;
+use crate::pack::experiment::{self, Case, Classes, Experiment, Outcome};
+use crate::pack::summary::{Summary, summarise};
+use crate::trace::Trace;
+
+/// Fill a cluster with arriving pods until nothing fits, and compare how full policies get it.
+///
+/// The experiment of Weng et al. (USENIX ATC 2023): the pods of a list arrive one by one in random order, pods drawn
+/// from the list follow until 130 % of the GPU capacity has been asked for, nothing ever ends, and a pod that fits
+/// nowhere is deleted. Reported is how much of the GPU capacity is allocated when a given share of it has been asked for.
+/// A seed gives the same arrivals and node order as the published runs.
+///
+/// Example: berth pack --nodes nodes.csv --pods pods.csv --policy berth,fgd --seeds 42..51
+#[derive(Debug, Args)]
+pub struct PackArgs {
+    /// Node list: CSV with columns sn, cpu_milli, memory_mib, gpu, model
+    #[arg(long, value_name = "CSV", requires = "pods", help_heading = "Input")]
+    nodes: Option<PathBuf>,
+    /// Pod list: CSV with columns name, cpu_milli, memory_mib, num_gpu, gpu_milli and, if models matter, gpu_spec; give
+    /// several to run them one after another
+    #[arg(long, value_name = "CSV", value_delimiter = ',', requires = "nodes", help_heading = "Input")]
+    pods: Vec<PathBuf>,
+    /// Instead of files: presets of `berth generate`, made anew for every seed
+    #[arg(long, value_name = "NAME", value_delimiter = ',', conflicts_with_all = ["nodes", "pods"], help_heading = "Input")]
+    preset: Vec<String>,
+    /// Policies to compare: berth, fgd, best-fit, dot-product, gpu-packing, gpu-clustering, random
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "berth,fgd", value_parser = parse_policy)]
+    policy: Vec<Policy>,
+    /// Seeds: `7`, `42..51` (both ends included) or `1,2,5..9`
+    #[arg(long, alias = "seed", default_value = "42..51")]
+    seeds: Seeds,
+    /// Report when this much of the GPU capacity has been asked for, per cent
+    #[arg(long, value_name = "PERCENTS", value_delimiter = ',', default_value = "90,95,100,130",
+          value_parser = clap::value_parser!(u32).range(0..=130))]
+    columns: Vec<u32>,
+    /// Among equally good nodes: `rank` (the seed's node order), `least-idle` (least GPU and CPU left idle) or `least-gpu`
+    #[arg(long, value_name = "ORDER", default_value = "rank", value_parser = parse_ties)]
+    ties: TieBreak,
+    /// Where policies take the typical pods from
+    #[arg(long, value_enum, default_value_t = Classes::Trace)]
+    classes: Classes,
+    /// Show leads over this policy, seed by seed
+    #[arg(long, value_name = "NAME", default_value = "fgd", value_parser = parse_policy)]
+    against: Policy,
+    /// Also work out what no scheduler can exceed (linear programming; seconds per seed and column)
+    #[arg(long)]
+    bound: bool,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
+    format: Format,
+    /// Write the results to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Exit with 4 if this holds for a policy's mean at a column, as in 'allocated_percent<95' (also rejected_pods,
+    /// bound_percent, lead)
+    #[arg(long, value_name = "CONDITION", help_heading = "Output")]
+    fail_if: Option<Threshold>,
+    /// No progress bar
+    #[arg(short, long, help_heading = "Output")]
+    quiet: bool,
+    /// Threads to use; 0 = one per core. The results do not depend on it
+    #[arg(short, long, default_value_t = 0)]
+    jobs: usize,
+}
+
+/// Everything `--format json` prints.
+#[derive(Serialize)]
+struct Results<'a> {
+    runs: &'a [Outcome],
+    summary: &'a [Summary],
+}
+
+pub(super) fn run(args: PackArgs) -> Result<(), Failure> {
+    if let Some(threshold) = &args.fail_if {
+        threshold.check_metric(&Summary::METRICS)?;
+    }
+    let cases = cases(&args)?;
+    let experiment = Experiment {
+        policies: args.policy.clone(),
+        ties: args.ties,
+        classes: args.classes,
+        columns: args.columns.clone(),
+        bound: args.bound,
+    };
+    let bar = common::progress(experiment.steps(cases.len()), args.quiet);
+    let outcomes = common::on_threads(args.jobs, || experiment::run(&experiment, &cases, || bar.inc(1)))?;
+    bar.finish_and_clear();
+    let outcomes = outcomes.map_err(Failure::Input)?;
+    let summaries = summarise(&outcomes, args.against.name());
+    common::deliver(&render(args.format, &outcomes, &summaries)?, args.output.as_deref())?;
+    let Some(threshold) = &args.fail_if else { return Ok(()) };
+    summaries.iter().try_for_each(|summary| {
+        let what = format!("{} on {} at {} % arrived", summary.policy, summary.trace, summary.arrived_percent);
+        threshold.check(&what, |metric| summary.metric(metric))
+    })
+}
+
+/// The traces to run, each under every seed.
+fn cases(args: &PackArgs) -> Result<Vec<Case>, Failure> {
+    let mut cases = Vec::new();
+    if let Some(nodes) = &args.nodes {
+        let nodes = openb::read_nodes(nodes).map_err(|error| Failure::Input(error.to_string()))?;
+        for pods in &args.pods {
+            let name = common::file_stem(pods);
+            let pods = openb::read_pods(pods).map_err(|error| Failure::Input(error.to_string()))?;
+            let trace = Arc::new(Trace { nodes: nodes.clone(), pods });
+            cases.extend(args.seeds.0.iter().map(|&seed| Case { name: name.clone(), trace: Arc::clone(&trace), seed }));
+        }
+        return Ok(cases);
+    }
+    if args.preset.is_empty() {
+        let hint = "give --nodes and --pods, or --preset with a name from `berth generate --help`";
+        return Err(Failure::Usage(format!("nothing to pack: {hint}")));
+    }
+    for name in &args.preset {
+        let preset: &Preset = generate::find(name).ok_or_else(|| Failure::Usage(common::no_such_preset(name)))?;
+        let case = |seed: &u64| Case {
+            name: name.clone(),
+            trace: Arc::new(generate::generate(preset, *seed)),
+            seed: *seed,
+        };
+        cases.extend(args.seeds.0.iter().map(case));
+    }
+    Ok(cases)
+}
+
+fn render(format: Format, outcomes: &[Outcome], summaries: &[Summary]) -> Result<String, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Run(format!("cannot render the results: {error}"));
+    match format {
+        Format::Table => Ok(tables(summaries)),
+        Format::Json => {
+            let results = Results { runs: outcomes, summary: summaries };
+            let text = serde_json::to_string_pretty(&results).map_err(|error| failed(&error))?;
+            Ok(text + "\n")
+        }
+        Format::Jsonl => {
+            let line = |outcome| serde_json::to_string(outcome).map(|line| line + "\n");
+            outcomes.iter().map(line).collect::<Result<_, _>>().map_err(|error| failed(&error))
+        }
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            outcomes.iter().try_for_each(|outcome| csv.serialize(outcome)).map_err(|error| failed(&error))?;
+            let bytes = csv.into_inner().map_err(|error| failed(&error))?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        }
+    }
+}
+
+/// A table per trace: policies down, arrived per cents across.
+fn tables(summaries: &[Summary]) -> String {
+    let mut text = String::new();
+    let mut rest = summaries;
+    while let Some(first) = rest.first() {
+        let length = rest.iter().take_while(|summary| summary.trace == first.trace).count();
+        let (of_trace, others) = rest.split_at(length);
+        text += &table(of_trace);
+        rest = others;
+    }
+    text
+}
+
+fn table(summaries: &[Summary]) -> String {
+    let Some(first) = summaries.first() else { return String::new() };
+    let mut columns: Vec<u32> = Vec::new();
+    let mut policies: Vec<&str> = Vec::new();
+    for summary in summaries {
+        if !columns.contains(&summary.arrived_percent) {
+            columns.push(summary.arrived_percent);
+        }
+        if !policies.contains(&summary.policy) {
+            policies.push(summary.policy);
+        }
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    let heading = |column: &u32| format!("at {column} % arrived");
+    table.set_header([String::from("policy")].into_iter().chain(columns.iter().map(heading)));
+    for policy in &policies {
+        let at = |column: &u32| {
+            summaries.iter().find(|summary| summary.policy == *policy && summary.arrived_percent == *column)
+        };
+        table.add_row([policy.to_string()].into_iter().chain(columns.iter().map(|column| at(column).map_or_else(String::new, cell))));
+    }
+    let bounds: Vec<Option<f64>> = columns
+        .iter()
+        .map(|column| summaries.iter().find(|summary| summary.arrived_percent == *column)?.bound_percent)
+        .collect();
+    if bounds.iter().any(Option::is_some) {
+        let cell = |bound: &Option<f64>| bound.map_or_else(String::new, |bound| format!("{bound:.2}"));
+        table.add_row([String::from("upper bound")].into_iter().chain(bounds.iter().map(cell)));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let over = summaries.iter().find_map(|summary| summary.lead.as_ref()).map(|lead| lead.over);
+    let lead = over.map_or_else(String::new, |over| format!("; in brackets: lead over {over} ± standard error, seeds ahead"));
+    format!(
+        "{}: GPU allocated, per cent of capacity, mean ± deviation over {} seed(s){lead}\n{table}\n\n",
+        first.trace, first.seeds
+    )
+}
+
+fn cell(summary: &Summary) -> String {
+    let mut text = format!("{:.2} ± {:.2}", summary.allocated_percent, summary.deviation);
+    if let Some(lead) = &summary.lead {
+        let (seeds, ahead) = (summary.seeds, lead.seeds_ahead);
+        text += &format!("\n({:+.2} ± {:.2}, {ahead}/{seeds})", lead.mean, lead.standard_error);
+        if let Some(share) = lead.avoidable_share {
+            text += &format!("\n{:.0} % of the avoidable", 100.0 * share);
+        }
+    }
+    text
+}
