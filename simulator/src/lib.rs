@@ -3,5 +3,6 @@
 pub mod input;
 pub mod openb;
 pub mod output;
+pub mod pack;
 pub mod table;
 pub mod trace;
