@@ -4,5 +4,6 @@ pub mod convert;
 pub mod input;
 pub mod openb;
 pub mod output;
+pub mod pack;
 pub mod table;
 pub mod trace;
