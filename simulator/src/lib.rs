@@ -1,6 +1,7 @@
 //! The offline half of Berth: replay, pack and generate clusters with the engine that runs in production.
 
 pub mod convert;
+pub mod generate;
 pub mod input;
 pub mod openb;
 pub mod output;

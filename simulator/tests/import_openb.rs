@@ -1,26 +1,9 @@
 //! The real openb lists are read whole, and written lists are the same to the reader.
 
-use std::env;
-use std::path::{Path, PathBuf};
+mod common;
 
 use berth::openb::{parse_nodes, parse_pods, read_nodes, read_pods, write_nodes, write_pods};
-
-/// The openb folder: in `BERTH_SHARED`, or in `shared` beside the workspace. `None`, said aloud, where it is absent;
-/// in CI its absence is a failure, so that the test cannot fall away unseen.
-fn openb_folder() -> Option<PathBuf> {
-    let beside = || {
-        let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let workspace = crate_folder.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
-        workspace.unwrap_or(crate_folder).join("../shared")
-    };
-    let folder = env::var_os("BERTH_SHARED").map_or_else(beside, PathBuf::from).join("traces/openb");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(env::var_os("CI").is_none(), "no openb trace at {}; set BERTH_SHARED", folder.display());
-    println!("skipped: no openb trace at {}; set BERTH_SHARED to the folder that holds traces/openb", folder.display());
-    None
-}
+use common::openb_folder;
 
 /// Counts as in the trace's SOURCE.md.
 #[test]
