@@ -24,7 +24,7 @@ const REPORT_DEFAULT: &str = "berth-report.html";
 ///
 /// Example: berth simulate --nodes nodes.csv --pods pods.csv --policy berth,fgd
 #[derive(Debug, Args)]
-pub struct SimulateArgs {
+pub(super) struct SimulateArgs {
     /// Node list: CSV with columns sn, cpu_milli, memory_mib, gpu, model
     #[arg(long, value_name = "CSV", requires = "pods", help_heading = "Input")]
     nodes: Option<PathBuf>,
@@ -91,7 +91,7 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
     common::deliver(&results, args.output.as_deref())?;
     let Some(threshold) = &args.fail_if else { return Ok(()) };
     let check = |summary: &simulate::PolicySummary| {
-        threshold.check(summary.policy.name(), |metric| Some(summary.get(metric).mean))
+        threshold.check(&format!("policy {}", summary.policy.name()), |metric| Some(summary.get(metric).mean))
     };
     summarise(&runs).iter().try_for_each(check)
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use berth_engine::Policy;
 use serde::Serialize;
 
 use super::{About, figures};
 use crate::simulate::table::{HEADLINES, index_of};
 use crate::simulate::units::{count, duration, significant};
-use crate::simulate::{PodKind, PolicySummary, RunResult, summarise};
+use crate::simulate::{PodKind, PolicySummary, RunResult, mean_and_deviation, quantile, summarise};
 use crate::trace::{PodRow, Trace};
 
 /// Reasons for waiting that get a row of their own; the rest, hardly ever a per cent, is one row.
@@ -108,7 +109,7 @@ impl Page {
                 count(gpus),
                 about.source
             ),
-            finding: finding(&summaries),
+            finding: finding(&summaries, runs),
             columns: HEADLINES.iter().map(|headline| headline.title).collect(),
             rows: summaries.iter().map(|summary| row(summary, &summaries)).collect(),
             comparison_note: comparison_note(&summaries),
@@ -143,7 +144,7 @@ fn in_words(number: usize) -> String {
 }
 
 /// The one sentence to remember.
-fn finding(summaries: &[PolicySummary]) -> String {
+fn finding(summaries: &[PolicySummary], runs: &[RunResult]) -> String {
     let wait = |summary: &PolicySummary| summary.get("wait_mean_s").mean;
     let mut order: Vec<&PolicySummary> = summaries.iter().collect();
     order.sort_by(|a, b| wait(a).total_cmp(&wait(b)));
@@ -157,6 +158,15 @@ fn finding(summaries: &[PolicySummary]) -> String {
         return format!("All policies made pods wait equally long: {best_wait} on average.");
     }
     let next = order.get(1).copied().unwrap_or(best);
+    if !told_apart(best.policy, next.policy, runs) {
+        return format!(
+            "Pods waited about as long under {best_name} ({best_wait} on average) as under {} ({}): {} seeds do not tell \
+             the two apart.",
+            next.policy.name(),
+            duration(wait(next)),
+            best.runs
+        );
+    }
     let less = (wait(next) - wait(best)) * 100.0 / wait(next).max(f64::MIN_POSITIVE);
     let ahead = match less {
         less if less >= 0.5 => format!("{less:.0} % less than under {}, the next best", next.policy.name()),
@@ -170,6 +180,15 @@ fn finding(summaries: &[PolicySummary]) -> String {
     format!("Pods waited least under {best_name}: {best_wait} on average, {ahead}.{last}")
 }
 
+/// Do the seeds agree that pods wait longer under the second policy? Their mean difference, seed by seed, must exceed
+/// two standard errors. One seed has no say in this.
+fn told_apart(best: Policy, next: Policy, runs: &[RunResult]) -> bool {
+    let of = |policy| runs.iter().filter(move |run| run.policy == policy).map(|run| run.wait.mean_s);
+    let differences: Vec<f64> = of(best).zip(of(next)).map(|(best_s, next_s)| next_s - best_s).collect();
+    let (mean, deviation) = mean_and_deviation(&differences);
+    differences.len() < 2 || mean > 2.0 * deviation / (differences.len() as f64).sqrt()
+}
+
 fn row(summary: &PolicySummary, all: &[PolicySummary]) -> Row {
     let cells = HEADLINES.iter();
     let cells = cells.map(|headline| Cell { text: headline.cell(summary), best: headline.is_best(summary, all) });
@@ -179,7 +198,7 @@ fn row(summary: &PolicySummary, all: &[PolicySummary]) -> Row {
 fn comparison_note(summaries: &[PolicySummary]) -> String {
     let best = "The best of each column is bold and marked \u{25c2}.";
     match summaries.first().map_or(0, |summary| summary.runs) {
-        0 | 1 => best.to_owned(),
+        0 | 1 => format!("{best} One run for each policy: small differences may be luck; more --seeds tell."),
         runs => format!("{best} Mean \u{b1} standard deviation over {runs} seeds."),
     }
 }
@@ -267,7 +286,7 @@ fn kinds(trace: &Trace) -> Vec<Kind> {
         let pods: Vec<&PodRow> = trace.pods.iter().filter(|pod| PodKind::of(pod) == kind).collect();
         let mut runtimes_s: Vec<u64> = pods.iter().filter_map(|pod| Some(pod.times?.runtime_s)).collect();
         runtimes_s.sort_unstable();
-        let median_s = crate::simulate::quantile(&runtimes_s, 50);
+        let median_s = quantile(&runtimes_s, 50);
         (!pods.is_empty()).then(|| Kind {
             name: kind.label(),
             pods: count(pods.len() as u64),

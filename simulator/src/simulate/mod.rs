@@ -20,7 +20,7 @@ use crate::trace::Trace;
 pub use many::{Case, run_all};
 pub use measure::Timeline;
 pub use result::{KindWait, Lacked, METRICS, Metric, NeverStarted, PodKind, RunResult, WaitStats};
-pub use stats::quantile;
+pub use stats::{mean_and_deviation, quantile};
 pub use summary::{PolicySummary, Spread, summarise};
 use world::World;
 

@@ -36,7 +36,7 @@ pub fn quantile(ascending: &[u64], percent: usize) -> u64 {
 }
 
 /// Mean and sample standard deviation; the deviation of one value is 0.
-pub(super) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     if values.is_empty() {
         return (0.0, 0.0);
     }
