@@ -121,8 +121,8 @@ impl Page {
             kinds: kinds(trace),
             command: about.command.clone(),
             reproduce: format!(
-                "Made by berth {version} from {}; seeds {}; ties between equally good nodes: {}. The same command gives \
-                 the same numbers on any machine, with any number of threads.",
+                "Written by berth {version}. Cluster and pods {}; seeds: {}; ties between equally good nodes: {}. \
+                 The same command gives the same numbers on any machine, with any number of threads.",
                 about.source,
                 seeds(runs),
                 runs.first().map_or("", |run| run.ties.name())
