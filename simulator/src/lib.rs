@@ -7,5 +7,7 @@ pub mod input;
 pub mod openb;
 pub mod output;
 pub mod pack;
+pub mod report;
+pub mod simulate;
 pub mod table;
 pub mod trace;
