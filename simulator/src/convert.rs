@@ -16,7 +16,7 @@ const BYTES_PER_MIB: u64 = 1 << 20;
 pub fn node(row: &NodeRow) -> NodeSpec {
     let shape = NodeShape {
         cpu_milli: row.cpu_milli,
-        memory_bytes: row.memory_mib * BYTES_PER_MIB,
+        memory_bytes: row.memory_mib.saturating_mul(BYTES_PER_MIB),
         pods: PODS_PER_NODE,
         gpus: row.gpus as usize,
         gpu_model: row.model.clone(),
@@ -36,7 +36,7 @@ pub fn pod(row: &PodRow) -> PodSpec {
     };
     let shape = PodShape {
         cpu_milli: row.cpu_milli,
-        memory_bytes: row.memory_mib * BYTES_PER_MIB,
+        memory_bytes: row.memory_mib.saturating_mul(BYTES_PER_MIB),
         gpu,
         gpu_models: row.gpu_spec.clone(),
         node_selector: BTreeMap::new(),

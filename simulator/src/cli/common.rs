@@ -83,7 +83,9 @@ impl FromStr for Seeds {
         for part in text.split(',') {
             let number = |text: &str| {
                 let number = text.trim().parse::<u64>();
-                number.map_err(|_| format!("`{text}` is not a seed; write `7`, `42..51` (both ends included) or `1,2,5..9`"))
+                number.map_err(|_| {
+                    format!("`{text}` is not a seed; write `7`, `42..51` (both ends included) or `1,2,5..9`")
+                })
             };
             let (first, last) = match part.split_once("..") {
                 Some((first, last)) => (number(first)?, number(last.trim_start_matches('='))?),
@@ -121,7 +123,9 @@ impl FromStr for Threshold {
         use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
         // Two-character signs first: `<` is the beginning of `<=`.
         let signs = [("<=", LessOrEqual), (">=", GreaterOrEqual), ("<", Less), (">", Greater)];
-        let help = || format!("`{text}` is not a condition; write METRIC<NUMBER, as in `allocated_percent<95` (also <=, >, >=)");
+        let help = || {
+            format!("`{text}` is not a condition; write METRIC<NUMBER, as in `allocated_percent<95` (also <=, >, >=)")
+        };
         let split = signs.iter().find_map(|(sign, comparison)| Some((text.split_once(sign)?, *comparison)));
         let ((metric, limit), comparison) = split.ok_or_else(help)?;
         let limit: f64 = limit.trim().parse().map_err(|_| help())?;
@@ -154,7 +158,10 @@ impl Threshold {
             return Ok(());
         }
         let known = known.join(", ");
-        Err(Failure::Usage(format!("--fail-if names `{}`, which is not reported here; choose one of: {known}", self.metric)))
+        Err(Failure::Usage(format!(
+            "--fail-if names `{}`, which is not reported here; choose one of: {known}",
+            self.metric
+        )))
     }
 
     /// Fails where the condition holds for the value of its metric. `value_of` gives a metric by name.

@@ -25,9 +25,9 @@ Try it: `berth simulate` needs no arguments.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Replay a cluster over time: pods arrive, wait, run and leave, under one or more policies
-    Simulate(simulate::SimulateArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     /// Fill a cluster with arriving pods until nothing fits, and compare how full policies get it
-    Pack(pack::PackArgs),
+    Pack(Box<pack::PackArgs>),
     /// Write a synthetic cluster and its pods to CSV files, to look at, edit and simulate
     Generate(generate::GenerateArgs),
     /// Print a completion script for your shell
@@ -45,8 +45,8 @@ enum Command {
 /// Says what went wrong; [`Failure::exit_code`] is the process exit code.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
-        Command::Simulate(args) => simulate::run(args),
-        Command::Pack(args) => pack::run(args),
+        Command::Simulate(args) => simulate::run(*args),
+        Command::Pack(args) => pack::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

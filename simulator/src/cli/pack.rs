@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use berth_engine::{Policy, TieBreak};
 use clap::Args;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use super::common::{self, Failure, Format, Seeds, Threshold, parse_policy, parse_ties};
@@ -24,7 +24,7 @@ use crate::trace::Trace;
 ///
 /// Example: berth pack --nodes nodes.csv --pods pods.csv --policy berth,fgd --seeds 42..51
 #[derive(Debug, Args)]
-pub struct PackArgs {
+pub(super) struct PackArgs {
     /// Node list: CSV with columns sn, cpu_milli, memory_mib, gpu, model
     #[arg(long, value_name = "CSV", requires = "pods", help_heading = "Input")]
     nodes: Option<PathBuf>,
@@ -126,11 +126,8 @@ fn cases(args: &PackArgs) -> Result<Vec<Case>, Failure> {
     }
     for name in &args.preset {
         let preset: &Preset = generate::find(name).ok_or_else(|| Failure::Usage(common::no_such_preset(name)))?;
-        let case = |seed: &u64| Case {
-            name: name.clone(),
-            trace: Arc::new(generate::generate(preset, *seed)),
-            seed: *seed,
-        };
+        let case =
+            |seed: &u64| Case { name: name.clone(), trace: Arc::new(generate::generate(preset, *seed)), seed: *seed };
         cases.extend(args.seeds.0.iter().map(case));
     }
     Ok(cases)
@@ -184,14 +181,18 @@ fn table(summaries: &[Summary]) -> String {
         }
     }
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─')));
     let heading = |column: &u32| format!("at {column} % arrived");
     table.set_header([String::from("policy")].into_iter().chain(columns.iter().map(heading)));
     for policy in &policies {
         let at = |column: &u32| {
             summaries.iter().find(|summary| summary.policy == *policy && summary.arrived_percent == *column)
         };
-        table.add_row([policy.to_string()].into_iter().chain(columns.iter().map(|column| at(column).map_or_else(String::new, cell))));
+        table.add_row(
+            [policy.to_string()]
+                .into_iter()
+                .chain(columns.iter().map(|column| at(column).map_or_else(String::new, cell))),
+        );
     }
     let bounds: Vec<Option<f64>> = columns
         .iter()
@@ -205,7 +206,8 @@ fn table(summaries: &[Summary]) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let over = summaries.iter().find_map(|summary| summary.lead.as_ref()).map(|lead| lead.over);
-    let lead = over.map_or_else(String::new, |over| format!("; in brackets: lead over {over} ± standard error, seeds ahead"));
+    let lead =
+        over.map_or_else(String::new, |over| format!("; in brackets: lead over {over} ± standard error, seeds ahead"));
     format!(
         "{}: GPU allocated, per cent of capacity, mean ± deviation over {} seed(s){lead}\n{table}\n\n",
         first.trace, first.seeds
@@ -217,7 +219,7 @@ fn cell(summary: &Summary) -> String {
     if let Some(lead) = &summary.lead {
         let (seeds, ahead) = (summary.seeds, lead.seeds_ahead);
         text += &format!("\n({:+.2} ± {:.2}, {ahead}/{seeds})", lead.mean, lead.standard_error);
-        if let Some(share) = lead.avoidable_share {
+        if let Some(share) = lead.avoidable_share.filter(|share| *share > 0.0) {
             text += &format!("\n{:.0} % of the avoidable", 100.0 * share);
         }
     }

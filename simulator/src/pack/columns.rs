@@ -18,7 +18,8 @@ pub struct Column {
 /// its two neighbours.
 pub fn column(samples: &[Sample], capacity_milli: u64, percent: u32) -> Option<Column> {
     let percent = i64::from(percent);
-    over(samples, capacity_milli, percent..=percent).or_else(|| over(samples, capacity_milli, percent - 1..=percent + 1))
+    over(samples, capacity_milli, percent..=percent)
+        .or_else(|| over(samples, capacity_milli, percent - 1..=percent + 1))
 }
 
 fn over(samples: &[Sample], capacity_milli: u64, columns: std::ops::RangeInclusive<i64>) -> Option<Column> {

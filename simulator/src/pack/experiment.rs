@@ -123,13 +123,13 @@ fn run_policy(
 fn bounds(experiment: &Experiment, case: &Case, stream: &Stream, step: impl Fn() + Sync) -> Result<Vec<f64>, String> {
     let columns: &[u32] = if experiment.bound { &experiment.columns } else { &[] };
     let bound = |percent: &u32| {
-        let arrived = stream.prefix_of(&case.trace.pods, f64::from(*percent));
+        let arrived = stream.arrived_by(&case.trace.pods, f64::from(*percent));
         let arrived: Vec<&PodRow> = stream.arrivals[..arrived].iter().map(|index| &case.trace.pods[*index]).collect();
         let bound = upper_bound(&case.trace.nodes, &arrived);
         step();
         let name = &case.name;
         let bound = bound.map_err(|error| format!("`{name}`, seed {}, bound at {percent} %: {error}", case.seed))?;
-        Ok(100.0 * bound.gpu_milli / stream.capacity_milli as f64)
+        Ok(100.0 * bound.gpu_milli as f64 / stream.capacity_milli as f64)
     };
     columns.par_iter().map(bound).collect()
 }

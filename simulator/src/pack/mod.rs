@@ -4,8 +4,12 @@
 //! May not hold a policy: those live in the engine.
 
 pub mod bound;
+pub mod columns;
+pub mod experiment;
 pub mod go_rand;
+pub mod run;
 pub mod stream;
+pub mod summary;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -45,6 +45,10 @@ pub struct Lead {
     pub avoidable_share: Option<f64>,
 }
 
+/// Where less than this can be gained, points, a share of it says nothing: a column averages the samples around its per
+/// cent, while its bound holds for exactly that per cent.
+const AVOIDABLE_LEAST: f64 = 0.25;
+
 impl Summary {
     /// The metrics `--fail-if` can name.
     pub const METRICS: [&'static str; 4] = ["allocated_percent", "rejected_pods", "bound_percent", "lead"];
@@ -103,7 +107,7 @@ fn lead(these: &[&Outcome], others: &[&Outcome]) -> Lead {
         .collect();
     let allocated: Vec<f64> = others.iter().map(|other| other.allocated_percent).collect();
     let bounds: Option<Vec<f64>> = others.iter().map(|other| other.bound_percent).collect();
-    let avoidable = bounds.map(|bounds| mean(&bounds) - mean(&allocated)).filter(|avoidable| *avoidable > 0.0);
+    let avoidable = bounds.map(|bounds| mean(&bounds) - mean(&allocated)).filter(|avoidable| *avoidable >= AVOIDABLE_LEAST);
     Lead {
         over: others.first().map_or("", |other| other.policy),
         mean: mean(&differences),

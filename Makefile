@@ -1,0 +1,34 @@
+# Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint bench doc check-tools
+
+REPORT := target/berth-report.html
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check-tools:
+	@command -v cargo >/dev/null || { \
+	  echo "berth: cargo is missing. Install Rust 1.89 or newer with rustup (see rust-lang.org, Install), then try again." >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo "berth: a C linker (cc) is missing. Install one: apt-get install gcc, dnf install gcc, or xcode-select --install." >&2; exit 1; }
+
+build: check-tools ## Build the berth command, optimised
+	cargo build --release --locked -p berth
+
+demo: build ## Simulate the built-in example cluster and say where the report is
+	target/release/berth simulate --report $(REPORT)
+	@echo "The report is in $(REPORT): open it in a browser."
+
+test: check-tools ## Run every test (parts that need ../shared say so where it is absent)
+	cargo test --workspace --locked
+
+lint: check-tools ## Check formatting, lints and, where cargo-deny is installed, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else \
+	  echo "berth: licences not checked, cargo-deny is missing (cargo install cargo-deny --locked)"; fi
+
+bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
+	cargo bench --workspace --locked --benches
