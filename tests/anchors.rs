@@ -1,8 +1,8 @@
 //! Published numbers, reproduced, and how far the `berth` policy is ahead of them.
-//! Needs the openb trace, which is not part of the project: see `shared_folder`.
+//! Needs the openb trace, which is not part of the project: see `openb_folder`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use berth::openb;
@@ -10,22 +10,10 @@ use berth::pack::experiment::{self, Case, Classes, Experiment};
 use berth::pack::summary::{Summary, summarise};
 use berth::trace::Trace;
 use berth_engine::{Policy, TieBreak};
+use berth_tests::openb_folder;
 
 const TRACES: [&str; 4] = ["default", "gpushare40", "multigpu20", "gpuspec10"];
 const SEEDS: std::ops::RangeInclusive<u64> = 42..=51;
-
-/// The folder with the openb trace: `../shared/traces/openb` beside the project, or under `BERTH_SHARED`. Where it is
-/// absent the test is skipped, but not in CI.
-fn shared_folder() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let folder = std::env::var_os("BERTH_SHARED").map_or_else(beside, PathBuf::from).join("traces/openb");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing, and CI must have it", folder.display());
-    println!("skipped: {} is missing; put the openb trace there, or set BERTH_SHARED", folder.display());
-    None
-}
 
 fn cases(folder: &Path) -> Vec<Case> {
     let nodes = openb::read_nodes(&folder.join("openb_node_list_gpu_node.csv")).expect("node list");
@@ -55,7 +43,7 @@ fn run(
 
 #[test]
 fn published_allocations_are_reproduced() {
-    let Some(folder) = shared_folder() else { return };
+    let Some(folder) = openb_folder() else { return };
     let policies = [
         (Policy::Random, "01-Random"),
         (Policy::DotProduct, "02-DotProd"),
@@ -65,8 +53,7 @@ fn published_allocations_are_reproduced() {
         (Policy::Fgd, "06-FGD"),
     ];
     let columns: Vec<u32> = (50..=130).step_by(10).collect();
-    let ours =
-        run(&folder, &policies.map(|(policy, _)| policy), TieBreak::Rank, Classes::Trace, &columns, false);
+    let ours = run(&folder, &policies.map(|(policy, _)| policy), TieBreak::Rank, Classes::Trace, &columns, false);
     let mut published = csv::Reader::from_path(folder.join("published_allocation.csv")).expect("published numbers");
     let mut compared = 0;
     for row in published.records() {
@@ -89,7 +76,7 @@ fn published_allocations_are_reproduced() {
 
 #[test]
 fn berth_is_ahead_of_fgd_and_reaches_its_floors() {
-    let Some(folder) = shared_folder() else { return };
+    let Some(folder) = openb_folder() else { return };
     let policies = [Policy::Berth, Policy::Fgd];
     let rank = run(&folder, &policies, TieBreak::Rank, Classes::Trace, &[90, 95, 100, 130], true);
     let idle = run(&folder, &policies[..1], TieBreak::LeastIdle, Classes::Trace, &[100], false);
@@ -97,8 +84,12 @@ fn berth_is_ahead_of_fgd_and_reaches_its_floors() {
     let packers = [Policy::GpuPacking, Policy::GpuClustering];
     let packers_least_gpu = run(&folder, &packers, TieBreak::LeastGpu, Classes::Trace, &[100], false);
     // Floors and bounds at 100 % arrived: the project's own goals, and linear programming (see docs/benchmarks.md).
-    let goals =
-        [("default", 96.1, 96.90), ("gpushare40", 94.6, 95.64), ("multigpu20", 96.4, 97.34), ("gpuspec10", 95.7, 96.85)];
+    let goals = [
+        ("default", 96.1, 96.90),
+        ("gpushare40", 94.6, 95.64),
+        ("multigpu20", 96.4, 97.34),
+        ("gpuspec10", 95.7, 96.85),
+    ];
     for (trace, floor, bound) in goals {
         let at = |results: &BTreeMap<_, Summary>, policy: Policy, column| {
             results[&(trace.to_owned(), policy.name(), column)].clone()
@@ -112,9 +103,8 @@ fn berth_is_ahead_of_fgd_and_reaches_its_floors() {
             let lead = at(&rank, Policy::Berth, column).lead.expect("fgd was run");
             assert!(lead.mean >= -0.02, "{trace} at {column} %: {lead:?}");
         }
-        let off = |other: &BTreeMap<_, Summary>| {
-            full.allocated_percent - at(other, Policy::Berth, 100).allocated_percent
-        };
+        let off =
+            |other: &BTreeMap<_, Summary>| full.allocated_percent - at(other, Policy::Berth, 100).allocated_percent;
         assert!(off(&idle).abs() <= 0.2, "{trace}: {} from rank to least-idle ties", off(&idle));
         assert!(off(&learnt) <= 0.5, "{trace}: {} from given to learnt classes", off(&learnt));
         for packer in packers {

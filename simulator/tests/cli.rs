@@ -6,9 +6,10 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Two nodes of two GPUs; the third pod of two GPUs does not fit beside the others.
+/// Two nodes of two GPUs, and pods that fill them exactly.
 const NODES: &str = "sn,cpu_milli,memory_mib,gpu,model\nn0,8000,1024,2,T4\nn1,8000,1024,2,T4\n";
-const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1000,1,2,1000\nb,1000,1,1,500\nc,1000,1,1,500\n";
+const PODS: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1000,1,2,1000\nb,1000,1,1,500\nc,1000,1,1,500\n\
+                    d,1000,1,1,1000\n";
 const TIMED: &str = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time,deletion_time\n\
                      a,1000,1,2,1000,0,100\nb,1000,1,1,500,10,50\nc,1000,1,2,1000,20,60\n";
 
@@ -43,7 +44,11 @@ fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
         ("pack --nodes nodes.csv --pods missing.csv", 3, "missing.csv"),
         ("pack --nodes nodes.csv --pods broken.csv", 3, "broken.csv:3: column `gpu_milli`: found `5000`"),
         ("pack --preset nothing", 2, "cpu2x"),
-        ("pack --nodes nodes.csv --pods pods.csv --fail-if allocated_percent<101", 4, "--fail-if allocated_percent<101"),
+        (
+            "pack --nodes nodes.csv --pods pods.csv --fail-if allocated_percent<101",
+            4,
+            "--fail-if allocated_percent<101",
+        ),
         ("pack --nodes nodes.csv --pods pods.csv --quiet --fail-if allocated_percent<1", 0, ""),
         ("pack --nodes nodes.csv --pods pods.csv -o no/such/folder.csv", 1, "no/such/folder.csv"),
         ("simulate --nodes nodes.csv --pods pods.csv", 3, "berth pack"),

@@ -1,13 +1,11 @@
 //! The base mix against the openb trace it was calibrated on: alike in the aggregate, in loose bounds.
 
-mod common;
-
 use std::collections::BTreeSet;
 
 use berth::generate::{find, generate};
 use berth::openb::{read_nodes, read_pods};
 use berth::trace::{PodRow, Trace};
-use common::openb_folder;
+use berth_tests::openb_folder;
 
 type Measure = fn(&Trace) -> f64;
 

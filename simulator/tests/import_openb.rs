@@ -1,9 +1,7 @@
 //! The real openb lists are read whole, and written lists are the same to the reader.
 
-mod common;
-
 use berth::openb::{parse_nodes, parse_pods, read_nodes, read_pods, write_nodes, write_pods};
-use common::openb_folder;
+use berth_tests::openb_folder;
 
 /// Counts as in the trace's SOURCE.md.
 #[test]

@@ -168,7 +168,7 @@ fn write_report(path: &Path, source: &Source, runs: &[RunResult]) -> Result<(), 
     let Some(trace) = source.traces.first() else { return Ok(()) };
     let about = About {
         source: source.name.clone(),
-        command: command_line(std::env::args_os().map(|word| word.to_string_lossy().into_owned())),
+        command: command_line(what_matters(std::env::args_os().map(|word| word.to_string_lossy().into_owned()))),
         trace,
     };
     let page = report::render(&about, runs).map_err(|error| Failure::Run(error.to_string()))?;
@@ -178,6 +178,16 @@ fn write_report(path: &Path, source: &Source, runs: &[RunResult]) -> Result<(), 
 /// The last part of a path: reports are passed on, and directories are nobody else's business.
 fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The words of a command line that have a say in the result: the same run gives the same report on any number of threads.
+fn what_matters(words: impl Iterator<Item = String>) -> impl Iterator<Item = String> {
+    let mut value_follows = false;
+    words.filter(move |word| {
+        let value = std::mem::take(&mut value_follows);
+        value_follows = !value && (word == "--jobs" || word == "-j");
+        !(value || value_follows || word.starts_with("--jobs=") || word == "--quiet" || word == "-q")
+    })
 }
 
 /// The command line as one would type it again.
@@ -201,5 +211,11 @@ mod tests {
         let words = ["/x/berth", "simulate", "--pods", "my pods.csv", "--fail-if", "a<1", "it's", ""];
         let expected = r"berth simulate --pods 'my pods.csv' --fail-if 'a<1' 'it'\''s' ''";
         assert_eq!(command_line(words.into_iter().map(str::to_owned)), expected);
+    }
+
+    #[test]
+    fn threads_and_quiet_are_left_out() {
+        let words = "berth simulate -j 4 --jobs=3 --seeds 1 --jobs 2 -q".split(' ').map(str::to_owned);
+        assert_eq!(what_matters(words).collect::<Vec<_>>().join(" "), "berth simulate --seeds 1");
     }
 }

@@ -1,6 +1,8 @@
 //! Per-cent columns: what the cluster held when a given share of its GPU capacity had been asked for.
 //! Source of the rule: fgd-protocol, section 1, "Sampling".
 
+use std::ops::RangeBounds;
+
 use super::run::Sample;
 
 /// The samples of one column, boiled down.
@@ -12,17 +14,26 @@ pub struct Column {
     pub rejected_pods: u32,
 }
 
-/// The column at `percent` arrived, over a run's samples; `None` where no sample comes near it.
+/// The column at `percent` arrived, over a run's samples.
 ///
 /// A sample belongs to the column its arrived per cent rounds to, half to even. A column without samples takes those of
-/// its two neighbours.
-pub fn column(samples: &[Sample], capacity_milli: u64, percent: u32) -> Option<Column> {
-    let percent = i64::from(percent);
-    over(samples, capacity_milli, percent..=percent)
-        .or_else(|| over(samples, capacity_milli, percent - 1..=percent + 1))
+/// its two neighbours. In a cluster so small that there are none either, it is what held when the per cent was passed.
+pub fn column(samples: &[Sample], capacity_milli: u64, percent: u32) -> Column {
+    let column = i64::from(percent);
+    over(samples, capacity_milli, column..=column)
+        .or_else(|| over(samples, capacity_milli, column - 1..=column + 1))
+        .or_else(|| {
+            over(samples.get(..before(samples, capacity_milli, percent))?.last_chunk::<1>()?, capacity_milli, ..)
+        })
+        .unwrap_or(Column { allocated_percent: 0.0, rejected_pods: 0 })
 }
 
-fn over(samples: &[Sample], capacity_milli: u64, columns: std::ops::RangeInclusive<i64>) -> Option<Column> {
+/// How many samples lie below the per cent.
+fn before(samples: &[Sample], capacity_milli: u64, percent: u32) -> usize {
+    samples.partition_point(|sample| 100 * sample.arrived_milli < u64::from(percent) * capacity_milli)
+}
+
+fn over(samples: &[Sample], capacity_milli: u64, columns: impl RangeBounds<i64>) -> Option<Column> {
     let of_capacity = |milli: u64| 100.0 * milli as f64 / capacity_milli as f64;
     let inside = |sample: &&Sample| columns.contains(&(of_capacity(sample.arrived_milli).round_ties_even() as i64));
     let (mut sum, mut count, mut last) = (0.0, 0_u32, None);
@@ -43,10 +54,11 @@ mod tests {
     fn samples_round_half_to_even_and_empty_columns_borrow_from_their_neighbours() {
         let sample = |arrived_milli, allocated_milli| Sample { arrived_milli, allocated_milli, rejected_pods: 7 };
         let samples = [sample(105, 100), sample(115, 110), sample(120, 115), sample(140, 130)];
-        let at = |percent| column(&samples, 1000, percent).map(|column| column.allocated_percent);
-        assert_eq!(at(10), Some(10.0), "10.5 rounds to 10");
-        assert_eq!(at(12), Some(11.25), "11.5 and 12 round to 12");
-        assert_eq!(at(13), Some((11.0 + 11.5 + 13.0) / 3.0), "13 is empty and takes 12 to 14");
-        assert_eq!(at(20), None);
+        let at = |percent| column(&samples, 1000, percent).allocated_percent;
+        assert_eq!(at(10), 10.0, "10.5 rounds to 10");
+        assert_eq!(at(12), 11.25, "11.5 and 12 round to 12");
+        assert_eq!(at(13), (11.0 + 11.5 + 13.0) / 3.0, "13 is empty and takes 12 to 14");
+        assert_eq!(at(20), 13.0, "nothing near: what held when 20 was passed");
+        assert_eq!(at(5), 0.0, "before the first arrival");
     }
 }

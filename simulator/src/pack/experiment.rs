@@ -102,12 +102,7 @@ impl Experiment {
     }
 }
 
-fn run_policy(
-    experiment: &Experiment,
-    case: &Case,
-    stream: &Stream,
-    policy: Policy,
-) -> Result<Vec<Option<Column>>, String> {
+fn run_policy(experiment: &Experiment, case: &Case, stream: &Stream, policy: Policy) -> Result<Vec<Column>, String> {
     let demand = match experiment.classes {
         Classes::Trace => Demand::Given(case.trace.pods.iter().map(|row| convert::pod(row).shape).collect()),
         Classes::Learnt => Demand::Learnt,
@@ -134,16 +129,10 @@ fn bounds(experiment: &Experiment, case: &Case, stream: &Stream, step: impl Fn()
     columns.par_iter().map(bound).collect()
 }
 
-fn outcomes(
-    experiment: &Experiment,
-    case: &Case,
-    runs: Vec<(Policy, Vec<Option<Column>>)>,
-    bounds: &[f64],
-) -> Vec<Outcome> {
+fn outcomes(experiment: &Experiment, case: &Case, runs: Vec<(Policy, Vec<Column>)>, bounds: &[f64]) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for (policy, columns) in runs {
         for (index, (percent, column)) in experiment.columns.iter().zip(columns).enumerate() {
-            let Some(column) = column else { continue };
             outcomes.push(Outcome {
                 trace: case.name.clone(),
                 policy: policy.name(),

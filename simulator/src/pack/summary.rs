@@ -107,7 +107,8 @@ fn lead(these: &[&Outcome], others: &[&Outcome]) -> Lead {
         .collect();
     let allocated: Vec<f64> = others.iter().map(|other| other.allocated_percent).collect();
     let bounds: Option<Vec<f64>> = others.iter().map(|other| other.bound_percent).collect();
-    let avoidable = bounds.map(|bounds| mean(&bounds) - mean(&allocated)).filter(|avoidable| *avoidable >= AVOIDABLE_LEAST);
+    let avoidable =
+        bounds.map(|bounds| mean(&bounds) - mean(&allocated)).filter(|avoidable| *avoidable >= AVOIDABLE_LEAST);
     Lead {
         over: others.first().map_or("", |other| other.policy),
         mean: mean(&differences),

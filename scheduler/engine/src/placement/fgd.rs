@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Loss;
-use super::typical::TypicalPods;
-use crate::cluster::{GpuRequest, NodeState, PerGpu, PodShape};
+use super::typical::{TypicalPod, TypicalPods};
+use super::{Loss, least_loss};
+use crate::cluster::{NodeState, PodShape};
 use crate::units::MilliGpu;
 
 /// A typical pod as one model of GPU sees it.
@@ -29,7 +29,7 @@ impl Targets {
     pub(super) fn of(typical: &TypicalPods) -> Self {
         let list = typical.list();
         let targets = |model: &str| {
-            let target = |pod: &super::typical::TypicalPod| Target {
+            let target = |pod: &TypicalPod| Target {
                 cpu_milli: pod.class.cpu_milli,
                 per_gpu_milli: pod.class.per_gpu_milli,
                 gpus: pod.class.gpus,
@@ -48,29 +48,7 @@ impl Targets {
         let free = &node.free;
         let before = fragment(targets, free.cpu_milli, &free.gpus);
         let cpu_after = free.cpu_milli - pod.cpu_milli;
-        let score_after = |gpus: &[MilliGpu]| score(before - fragment(targets, cpu_after, gpus));
-        let GpuRequest::Share(share) = pod.gpu else {
-            let mut gpus = free.gpus.clone();
-            for gpu in free.whole_gpus(pod.gpu.count()).unwrap_or_default() {
-                gpus[usize::from(gpu)] = MilliGpu(0);
-            }
-            return Loss { loss: 100 - score_after(&gpus), gpu: 0 };
-        };
-        let mut best = Loss { loss: i64::MAX, gpu: 0 };
-        let mut tried: PerGpu<MilliGpu> = PerGpu::new();
-        for (gpu, &left) in (0u8..).zip(&free.gpus) {
-            if left < share || tried.contains(&left) {
-                continue; // equal GPUs score equally, and the lowest index wins
-            }
-            tried.push(left);
-            let mut gpus = free.gpus.clone();
-            gpus[usize::from(gpu)].0 -= share.0;
-            let loss = 100 - score_after(&gpus);
-            if loss < best.loss {
-                best = Loss { loss, gpu };
-            }
-        }
-        best
+        least_loss(node, pod, |gpus_after| 100 - score(before - fragment(targets, cpu_after, gpus_after)))
     }
 }
 

@@ -19,11 +19,11 @@ mod typical;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Shared};
+use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PerGpu, PodShape, Shared};
 use crate::decision::{Choice, Slot, Unplaceable};
 use crate::engine::Config;
 use crate::filter;
-use crate::units::{NodeId, PodId};
+use crate::units::{MilliGpu, NodeId, PodId};
 use berth::{Berth, Prices};
 use candidates::Candidates;
 use refusal::Refusal;
@@ -116,7 +116,7 @@ struct Known {
 enum PolicyState {
     None,
     Fgd(fgd::Targets),
-    Berth(Berth),
+    Berth(Box<Berth>),
 }
 
 /// Shapes whose candidates are remembered. Each costs about 100 bytes per node class; clusters rarely see more than a
@@ -181,7 +181,7 @@ impl PolicyState {
     fn of(policy: Policy, typical: &TypicalPods) -> Self {
         match policy {
             Policy::Fgd => PolicyState::Fgd(fgd::Targets::of(typical)),
-            Policy::Berth => PolicyState::Berth(Berth::expecting(typical)),
+            Policy::Berth => PolicyState::Berth(Box::new(Berth::expecting(typical))),
             _ => PolicyState::None,
         }
     }
@@ -244,4 +244,32 @@ fn fullest_gpu(node: &NodeState, pod: &PodShape) -> u8 {
     let GpuRequest::Share(share) = pod.gpu else { return 0 };
     let roomy = (0u8..).zip(&node.free.gpus).filter(|(_, left)| **left >= share);
     roomy.min_by_key(|(index, left)| (**left, *index)).map_or(0, |(index, _)| index)
+}
+
+/// The least loss over the ways a pod could take GPUs of a node, given the loss for what would be left of them: every
+/// GPU with room for a share, or the first whole free ones.
+fn least_loss(node: &NodeState, pod: &PodShape, loss_with: impl Fn(&[MilliGpu]) -> i64) -> Loss {
+    let free = &node.free;
+    let mut gpus = free.gpus.clone();
+    let GpuRequest::Share(share) = pod.gpu else {
+        for gpu in free.whole_gpus(pod.gpu.count()).unwrap_or_default() {
+            gpus[usize::from(gpu)] = MilliGpu(0);
+        }
+        return Loss { loss: loss_with(&gpus), gpu: 0 };
+    };
+    let mut best = Loss { loss: i64::MAX, gpu: 0 };
+    let mut tried: PerGpu<MilliGpu> = PerGpu::new();
+    for (gpu, &left) in (0u8..).zip(&free.gpus) {
+        if left < share || tried.contains(&left) {
+            continue; // equal GPUs lose equally, and the lowest index wins
+        }
+        tried.push(left);
+        gpus[usize::from(gpu)] = MilliGpu(left.0 - share.0);
+        let loss = loss_with(&gpus);
+        gpus[usize::from(gpu)] = left;
+        if loss < best.loss {
+            best = Loss { loss, gpu };
+        }
+    }
+    best
 }

@@ -38,12 +38,30 @@ pub(super) struct TypicalPod {
     pub(super) class: PodClass,
     /// Share of the typical pods, 0..=1.
     pub(super) weight: f64,
+    /// Mean memory request, bytes.
+    pub(super) memory_bytes: u64,
+}
+
+/// How often a class was seen.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Pods, in fixed point; see [`ONE`].
+    count: u64,
+    /// Their memory requests, bytes, weighed by `count`.
+    memory: u128,
+}
+
+impl Seen {
+    fn add(&mut self, pod: &PodShape) {
+        self.count += ONE;
+        self.memory += u128::from(pod.memory_bytes) * u128::from(ONE);
+    }
 }
 
 /// Counts of pods seen, in fixed point so that halving forgets gently and stays exact.
 #[derive(Debug, Default)]
 pub(super) struct TypicalPods {
-    counts: BTreeMap<PodClass, u64>,
+    counts: BTreeMap<PodClass, Seen>,
     total: u64,
     /// Total at which expectations are worked out anew.
     refresh_at: u64,
@@ -63,7 +81,7 @@ impl TypicalPods {
     pub(super) fn of(pods: &[PodShape]) -> Self {
         let mut typical = TypicalPods::default();
         for pod in pods {
-            *typical.counts.entry(PodClass::of(pod)).or_default() += ONE;
+            typical.counts.entry(PodClass::of(pod)).or_default().add(pod);
             typical.total += ONE;
         }
         typical
@@ -71,19 +89,20 @@ impl TypicalPods {
 
     /// Every class seen, with its count in an arbitrary unit.
     pub(super) fn classes(&self) -> impl Iterator<Item = (&PodClass, u64)> {
-        self.counts.iter().map(|(class, count)| (class, *count))
+        self.counts.iter().map(|(class, seen)| (class, seen.count))
     }
 
     /// Counts a pod; true when expectations should be worked out anew.
     pub(super) fn observe(&mut self, pod: &PodShape) -> bool {
-        *self.counts.entry(PodClass::of(pod)).or_default() += ONE;
+        self.counts.entry(PodClass::of(pod)).or_default().add(pod);
         self.total += ONE;
         if self.total >= REMEMBERED_MAX * ONE {
-            self.counts.retain(|_, count| {
-                *count /= 2;
-                *count > 0
+            self.counts.retain(|_, seen| {
+                seen.count /= 2;
+                seen.memory /= 2;
+                seen.count > 0
             });
-            self.total = self.counts.values().sum();
+            self.total = self.counts.values().map(|seen| seen.count).sum();
             self.refresh_at = self.total;
         }
         let due = self.total >= self.refresh_at;
@@ -97,19 +116,22 @@ impl TypicalPods {
     /// to 1. The two divisions are as published: one division rounds differently.
     pub(super) fn list(&self) -> Vec<TypicalPod> {
         let mut classes: Vec<_> = self.counts.iter().collect();
-        classes.sort_by_key(|(class, count)| Reverse((**count, *class)));
+        classes.sort_by_key(|(class, seen)| Reverse((seen.count, *class)));
         let mut covered = 0;
         let mut listed = 0;
-        for (_, count) in &classes {
+        for (_, seen) in &classes {
             if covered as f64 >= COVERED * self.total as f64 {
                 break;
             }
-            covered += **count;
+            covered += seen.count;
             listed += 1;
         }
         let share = |count: u64| count as f64 / self.total as f64;
-        let weight = |count| share(count) / share(covered);
-        let typical = |(class, count): (&PodClass, &u64)| TypicalPod { class: class.clone(), weight: weight(*count) };
+        let typical = |(class, seen): (&PodClass, &Seen)| TypicalPod {
+            class: class.clone(),
+            weight: share(seen.count) / share(covered),
+            memory_bytes: (seen.memory / u128::from(seen.count)) as u64,
+        };
         classes.into_iter().take(listed).map(typical).collect()
     }
 }

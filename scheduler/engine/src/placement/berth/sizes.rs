@@ -22,10 +22,10 @@ pub(super) fn steps(milli: u64) -> usize {
     milli.div_ceil(STEP) as usize
 }
 
-/// Price by size in steps; sizes that nobody is expected to ask for have none.
-pub(super) fn prices(typical: &[TypicalPod]) -> BTreeMap<usize, f64> {
+/// Price by size in steps, for pods that all want GPUs; sizes that nobody is expected to ask for have none.
+pub(super) fn prices(users: &[TypicalPod]) -> BTreeMap<usize, f64> {
     let mut demand: BTreeMap<usize, f64> = BTreeMap::new();
-    for pod in typical.iter().filter(|pod| pod.class.gpus > 0) {
+    for pod in users {
         *demand.entry(steps(pod.class.per_gpu_milli)).or_default() += pod.weight * pod.class.gpus as f64;
     }
     let sizes: Vec<usize> = demand.keys().copied().collect();
@@ -82,7 +82,7 @@ mod tests {
 
     fn pod(per_gpu_milli: u64, weight: f64) -> TypicalPod {
         let class = PodClass { cpu_milli: 1000, per_gpu_milli, gpus: 1, models: Vec::new() };
-        TypicalPod { class, weight }
+        TypicalPod { class, weight, memory_bytes: 0 }
     }
 
     #[test]

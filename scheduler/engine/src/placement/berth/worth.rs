@@ -1,89 +1,156 @@
 //! What the remainder of a node is worth to the pods expected next, in thousandths of a GPU.
 //!
-//! worth(node) = min over CPU prices π of ( π · cores left + Σ over its GPUs of W(left, π) )
+//! worth(node) = min over prices ( price of the CPU or memory left + Σ over its GPUs of W(left, price) )
 //!
-//! W is the best way to fill the rest of one GPU with expected sizes, each bringing its size price less π for the CPU it
-//! needs. The least over π is the linear-programming value of the node's future: a node short of CPU is worth its CPU, a
-//! node short of GPU its GPUs, and a balanced one both.
+//! W is the best way to fill the rest of one GPU with expected sizes, each bringing its size price less what the CPU or
+//! memory it needs costs at that price. The least over the prices is a linear-programming bound on the node's future: a
+//! node short of CPU is worth its CPU, one short of memory its memory, one short of GPU its GPUs. Only pods that need no
+//! more CPU than the node has left count as its users: a third of a pod is no pod.
 
 use std::collections::BTreeMap;
 
-use super::super::typical::TypicalPod;
-use super::sizes::{STEP, STEPS};
+use super::super::typical::{TypicalPod, TypicalPods};
+use super::sizes::{self, STEP, STEPS};
+use crate::cluster::NodeShape;
 use crate::units::MilliGpu;
 
-/// CPU prices tried, GPUs per core; dense where real nodes balance (8 to 64 cores per GPU: 0.015 to 0.13).
-const CPU_PRICES: [f64; 24] = [
+/// Prices tried, GPUs per core; dense where real nodes balance (8 to 64 cores per GPU: 0.015 to 0.13). Memory has the
+/// same prices, per as much memory as goes with a core on average.
+const PRICES_PER_CORE: [f64; 24] = [
     0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.115, 0.13, 0.15, 0.2, 0.25,
     0.35, 0.5, 1.0, 2.0, 3.0,
 ];
+/// CPU prices, then memory prices: a node is short of the one or the other first.
+const PRICES: usize = 2 * PRICES_PER_CORE.len();
 
-/// Of the pods of a size, the part a hole can choose its users from: the cheaper 1 / 1.3 in CPU. There are more pods than
-/// holes, but not so many that only the very best ones come.
+/// Of the pods of a size, the part a hole can choose its users from: the cheaper 1 / 1.3. There are more pods than holes,
+/// but not so many that only the very best ones come.
 const CHOICE: f64 = 1.3;
 
-/// One number per CPU price.
-pub(super) type PerPrice = [f64; CPU_PRICES.len()];
+/// Nodes are told apart by which part of the expected pods their CPU suffices for, in so many steps.
+const CPU_STEPS: usize = 8;
+
+/// W by what is left of a GPU, in steps; at every price.
+type Fillings = Vec<[f64; PRICES]>;
+
+/// What one unit of CPU or memory costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Price {
+    gpu_per_core: f64,
+    gpu_per_byte: f64,
+}
+
+impl Price {
+    fn of(self, cpu_milli: u64, memory_bytes: u64) -> f64 {
+        self.gpu_per_core * cpu_milli as f64 / 1000.0 + self.gpu_per_byte * memory_bytes as f64
+    }
+}
+
+/// What is expected of future pods, ready for valuing nodes.
+#[derive(Debug)]
+pub(super) struct Outlook {
+    users: Vec<TypicalPod>,
+    sizes: BTreeMap<usize, f64>,
+    prices: [Price; PRICES],
+    /// Ascending; a node with CPU between two of them is valued as with the lower one.
+    cpu_limits_milli: Vec<u64>,
+}
+
+impl Outlook {
+    pub(super) fn of(typical: &TypicalPods) -> Self {
+        let mut users = typical.list();
+        users.retain(|pod| pod.class.gpus > 0);
+        let sizes = sizes::prices(&users);
+        let cores: f64 = users.iter().map(|pod| pod.weight * pod.class.cpu_milli as f64 / 1000.0).sum();
+        let bytes: f64 = users.iter().map(|pod| pod.weight * pod.memory_bytes as f64).sum();
+        let cores_per_byte = if bytes > 0.0 { cores / bytes } else { 0.0 };
+        let prices = std::array::from_fn(|index| match PRICES_PER_CORE.get(index) {
+            Some(&gpu_per_core) => Price { gpu_per_core, gpu_per_byte: 0.0 },
+            None => {
+                let price = PRICES_PER_CORE[index - PRICES_PER_CORE.len()];
+                Price { gpu_per_core: 0.0, gpu_per_byte: price * cores_per_byte }
+            }
+        });
+        let cpu_limits_milli = cpu_limits(&users);
+        Outlook { users, sizes, prices, cpu_limits_milli }
+    }
+
+    fn cpu_step(&self, cpu_milli: u64) -> usize {
+        self.cpu_limits_milli.partition_point(|limit| *limit <= cpu_milli)
+    }
+}
+
+/// Steps of CPU that part the expected pods into equal shares; the largest request is always one.
+fn cpu_limits(users: &[TypicalPod]) -> Vec<u64> {
+    let mut requests: Vec<(u64, f64)> = users.iter().map(|pod| (pod.class.cpu_milli, pod.weight)).collect();
+    requests.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let total: f64 = requests.iter().map(|(_, weight)| weight).sum();
+    let (mut limits, mut below, mut next) = (Vec::new(), 0.0, 0.0);
+    for (request, weight) in &requests {
+        if below >= next {
+            limits.push(*request);
+            next = below + total / CPU_STEPS as f64;
+        }
+        below += weight;
+    }
+    limits.extend(requests.last().map(|(request, _)| *request));
+    limits.dedup();
+    limits
+}
 
 /// W for one kind of node: GPU model and number of GPUs.
 #[derive(Debug)]
 pub(super) struct Worth {
-    by_left: Vec<PerPrice>,
+    /// By CPU step; with less CPU than any expected pod needs, a GPU is worth nothing.
+    by_cpu: Vec<Fillings>,
 }
 
 impl Worth {
-    pub(super) fn of(typical: &[TypicalPod], sizes: &BTreeMap<usize, f64>, model: &str, gpus: usize) -> Self {
-        let welcome = |pod: &&TypicalPod| (1..=gpus).contains(&pod.class.gpus) && pod.class.allows(model);
-        let users: Vec<&TypicalPod> = typical.iter().filter(welcome).collect();
-        let mut by_left = vec![[0.0; CPU_PRICES.len()]; STEPS];
-        for (column, &cpu_price) in CPU_PRICES.iter().enumerate() {
-            let gain = |(&size, &price): (&usize, &f64)| (size, gain(&users, size, price, cpu_price));
-            let gains: Vec<(usize, f64)> = sizes.iter().map(gain).filter(|(_, gain)| *gain > 0.0).collect();
-            for left in 1..STEPS {
-                let fitting = gains.iter().filter(|(size, _)| *size <= left);
-                let filled = fitting.map(|(size, gain)| by_left[left - size][column] + gain);
-                by_left[left][column] = filled.fold(by_left[left - 1][column], f64::max);
-            }
-        }
-        Worth { by_left }
+    pub(super) fn of(outlook: &Outlook, node: &NodeShape) -> Self {
+        let welcome = |pod: &&TypicalPod| pod.class.gpus <= node.gpus && pod.class.allows(&node.gpu_model);
+        let fillings = |limit: &u64| {
+            let users = outlook.users.iter().filter(welcome).filter(|pod| pod.class.cpu_milli <= *limit);
+            fillings(outlook, &users.collect::<Vec<_>>())
+        };
+        let nothing = vec![[0.0; PRICES]; STEPS];
+        Worth { by_cpu: std::iter::once(nothing).chain(outlook.cpu_limits_milli.iter().map(fillings)).collect() }
     }
 
-    /// W of one GPU.
-    fn gpu(&self, left: MilliGpu) -> &PerPrice {
-        &self.by_left[(left.milli() / STEP) as usize]
-    }
-
-    /// Σ W over the GPUs of a node.
-    pub(super) fn gpus(&self, gpus: &[MilliGpu]) -> PerPrice {
-        let mut sum = [0.0; CPU_PRICES.len()];
+    /// The worth of a node with this much left.
+    pub(super) fn node(&self, outlook: &Outlook, cpu_milli: u64, memory_bytes: u64, gpus: &[MilliGpu]) -> f64 {
+        let fillings = &self.by_cpu[outlook.cpu_step(cpu_milli)];
+        let mut worth = [0.0; PRICES];
         for left in gpus.iter().filter(|left| left.milli() >= STEP) {
-            sum.iter_mut().zip(self.gpu(*left)).for_each(|(sum, worth)| *sum += worth);
+            let filling = &fillings[(left.milli() / STEP) as usize];
+            worth.iter_mut().zip(filling).for_each(|(sum, filling)| *sum += filling);
         }
-        sum
-    }
-
-    /// Σ W after `count` GPUs went from `before` to `after`.
-    pub(super) fn exchange(&self, sum: &PerPrice, count: usize, before: MilliGpu, after: MilliGpu) -> PerPrice {
-        let (before, after) = (self.gpu(before), self.gpu(after));
-        std::array::from_fn(|price| sum[price] - count as f64 * (before[price] - after[price]))
+        let with_rest = outlook.prices.iter().zip(worth).map(|(price, gpus)| price.of(cpu_milli, memory_bytes) + gpus);
+        1000.0 * with_rest.fold(f64::INFINITY, f64::min)
     }
 }
 
-/// The worth of a node with this much CPU left and this Σ W.
-pub(super) fn node(cpu_milli: u64, gpus: &PerPrice) -> f64 {
-    let cores = cpu_milli as f64 / 1000.0;
-    let at = |(price, gpus): (&f64, &f64)| price * cores + gpus;
-    1000.0 * CPU_PRICES.iter().zip(gpus).map(at).fold(f64::INFINITY, f64::min)
+/// W for these users.
+fn fillings(outlook: &Outlook, users: &[&TypicalPod]) -> Fillings {
+    let mut fillings = vec![[0.0; PRICES]; STEPS];
+    for (column, price) in outlook.prices.iter().enumerate() {
+        let gain = |(&size, &size_price): (&usize, &f64)| (size, gain(users, size, size_price, *price));
+        let gains: Vec<(usize, f64)> = outlook.sizes.iter().map(gain).filter(|(_, gain)| *gain > 0.0).collect();
+        for left in 1..STEPS {
+            let fitting = gains.iter().filter(|(size, _)| *size <= left);
+            let filled = fitting.map(|(size, gain)| fillings[left - size][column] + gain);
+            fillings[left][column] = filled.fold(fillings[left - 1][column], f64::max);
+        }
+    }
+    fillings
 }
 
-/// What a hole of this size brings on average, CPU paid for, if the cheaper part of its users come.
-fn gain(users: &[&TypicalPod], size: usize, price: f64, cpu_price: f64) -> f64 {
-    let of_size = users.iter().filter(|pod| super::sizes::steps(pod.class.per_gpu_milli) == size);
+/// What a hole of this size brings on average, CPU and memory paid for, if the cheaper part of its users come.
+fn gain(users: &[&TypicalPod], size: usize, size_price: f64, price: Price) -> f64 {
+    let of_size = users.iter().filter(|pod| sizes::steps(pod.class.per_gpu_milli) == size);
     let mut gains: Vec<(f64, f64)> = of_size
         .map(|pod| {
             let gpus = pod.class.gpus as f64;
-            let cores_per_gpu = pod.class.cpu_milli as f64 / 1000.0 / gpus;
-            ((price - cpu_price * cores_per_gpu).max(0.0), pod.weight * gpus)
+            ((size_price - price.of(pod.class.cpu_milli, pod.memory_bytes) / gpus).max(0.0), pod.weight * gpus)
         })
         .collect();
     gains.sort_by(|a, b| b.0.total_cmp(&a.0));
