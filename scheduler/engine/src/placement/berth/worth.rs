@@ -4,8 +4,8 @@
 //!
 //! W is the best way to fill the rest of one GPU with expected sizes, each bringing its size price less what the CPU or
 //! memory it needs costs at that price. The least over the prices is a linear-programming bound on the node's future: a
-//! node short of CPU is worth its CPU, one short of memory its memory, one short of GPU its GPUs. Only pods that need no
-//! more CPU than the node has left count as its users: a third of a pod is no pod.
+//! node short of CPU is worth its CPU, one short of memory its memory, one short of GPU its GPUs. With less CPU or memory
+//! than any expected pod needs, a node is worth nothing: a third of a pod is no pod.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,6 @@ const PRICES: usize = 2 * PRICES_PER_CORE.len();
 /// Of the pods of a size, the part a hole can choose its users from: the cheaper 1 / 1.3. There are more pods than holes,
 /// but not so many that only the very best ones come.
 const CHOICE: f64 = 1.3;
-
-/// Nodes are told apart by which part of the expected pods their CPU suffices for, in so many steps.
-const CPU_STEPS: usize = 8;
 
 /// W by what is left of a GPU, in steps; at every price.
 type Fillings = Vec<[f64; PRICES]>;
@@ -52,8 +49,6 @@ pub(super) struct Outlook {
     users: Vec<TypicalPod>,
     sizes: BTreeMap<usize, f64>,
     prices: [Price; PRICES],
-    /// Ascending; a node with CPU between two of them is valued as with the lower one.
-    cpu_limits_milli: Vec<u64>,
 }
 
 impl Outlook {
@@ -71,57 +66,37 @@ impl Outlook {
                 Price { gpu_per_core: 0.0, gpu_per_byte: price * cores_per_byte }
             }
         });
-        let cpu_limits_milli = cpu_limits(&users);
-        Outlook { users, sizes, prices, cpu_limits_milli }
+        Outlook { users, sizes, prices }
     }
-
-    fn cpu_step(&self, cpu_milli: u64) -> usize {
-        self.cpu_limits_milli.partition_point(|limit| *limit <= cpu_milli)
-    }
-}
-
-/// Steps of CPU that part the expected pods into equal shares; the largest request is always one.
-fn cpu_limits(users: &[TypicalPod]) -> Vec<u64> {
-    let mut requests: Vec<(u64, f64)> = users.iter().map(|pod| (pod.class.cpu_milli, pod.weight)).collect();
-    requests.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let total: f64 = requests.iter().map(|(_, weight)| weight).sum();
-    let (mut limits, mut below, mut next) = (Vec::new(), 0.0, 0.0);
-    for (request, weight) in &requests {
-        if below >= next {
-            limits.push(*request);
-            next = below + total / CPU_STEPS as f64;
-        }
-        below += weight;
-    }
-    limits.extend(requests.last().map(|(request, _)| *request));
-    limits.dedup();
-    limits
 }
 
 /// W for one kind of node: GPU model and number of GPUs.
 #[derive(Debug)]
 pub(super) struct Worth {
-    /// By CPU step; with less CPU than any expected pod needs, a GPU is worth nothing.
-    by_cpu: Vec<Fillings>,
+    fillings: Fillings,
+    cpu_least_milli: u64,
+    memory_least_bytes: u64,
 }
 
 impl Worth {
     pub(super) fn of(outlook: &Outlook, node: &NodeShape) -> Self {
         let welcome = |pod: &&TypicalPod| pod.class.gpus <= node.gpus && pod.class.allows(&node.gpu_model);
-        let fillings = |limit: &u64| {
-            let users = outlook.users.iter().filter(welcome).filter(|pod| pod.class.cpu_milli <= *limit);
-            fillings(outlook, &users.collect::<Vec<_>>())
-        };
-        let nothing = vec![[0.0; PRICES]; STEPS];
-        Worth { by_cpu: std::iter::once(nothing).chain(outlook.cpu_limits_milli.iter().map(fillings)).collect() }
+        let users: Vec<&TypicalPod> = outlook.users.iter().filter(welcome).collect();
+        Worth {
+            fillings: fillings(outlook, &users),
+            cpu_least_milli: users.iter().map(|pod| pod.class.cpu_milli).min().unwrap_or(0),
+            memory_least_bytes: users.iter().map(|pod| pod.memory_bytes).min().unwrap_or(0),
+        }
     }
 
     /// The worth of a node with this much left.
     pub(super) fn node(&self, outlook: &Outlook, cpu_milli: u64, memory_bytes: u64, gpus: &[MilliGpu]) -> f64 {
-        let fillings = &self.by_cpu[outlook.cpu_step(cpu_milli)];
+        if cpu_milli < self.cpu_least_milli || memory_bytes < self.memory_least_bytes {
+            return 0.0;
+        }
         let mut worth = [0.0; PRICES];
         for left in gpus.iter().filter(|left| left.milli() >= STEP) {
-            let filling = &fillings[(left.milli() / STEP) as usize];
+            let filling = &self.fillings[(left.milli() / STEP) as usize];
             worth.iter_mut().zip(filling).for_each(|(sum, filling)| *sum += filling);
         }
         let with_rest = outlook.prices.iter().zip(worth).map(|(price, gpus)| price.of(cpu_milli, memory_bytes) + gpus);
