@@ -1,38 +1,40 @@
 //! How Berth schedules: one cycle, from waiting pods to decisions.
 
-use crate::cluster::{Cluster, Placement};
+use crate::cluster::{Cluster, Placement, PodShape, Shared};
 use crate::decision::{Decision, Slot};
 use crate::placement::Placer;
 use crate::queue::Queue;
 use crate::trial::Trial;
+use crate::units::PodId;
 
-/// Decides for every waiting pod that may have a chance, and books what it decides.
+/// Decides for every waiting pod that may have a chance, and books what it decides. Reasons for waiting are those that
+/// hold when the cycle is over.
 pub(crate) fn decide(cluster: &mut Cluster, queue: &mut Queue, placer: &mut Placer) -> Vec<Decision> {
     let mut trial = Trial::on(cluster);
-    let decisions = allocate(&mut trial, queue, placer);
+    let (mut decisions, refused) = allocate(&mut trial, queue, placer);
     trial.keep();
+    let wait = |(pod, shape)| Decision::Wait { pod, why: placer.why_not(cluster, &shape) };
+    decisions.extend(refused.into_iter().map(wait));
     decisions
 }
 
 /// Places pods in turn, each where the policy loses least. A pod that does not fit holds up nobody but pods of its own
-/// shape.
-fn allocate(trial: &mut Trial<'_>, queue: &mut Queue, placer: &mut Placer) -> Vec<Decision> {
-    let mut decisions = Vec::new();
+/// shape. Returns who got a place, and who is yet to be told that there is none.
+fn allocate(
+    trial: &mut Trial<'_>,
+    queue: &mut Queue,
+    placer: &mut Placer,
+) -> (Vec<Decision>, Vec<(PodId, Shared<PodShape>)>) {
+    let (mut placed, mut refused) = (Vec::new(), Vec::new());
     while let Some((turn, shape)) = queue.next() {
-        match placer.choose(trial.cluster(), turn.pod, &shape) {
-            Some((slot, because)) => {
-                let Slot { pod, node, gpus } = slot.clone();
-                queue.remove(pod);
-                trial.place(pod, Placement { shape, node, gpus });
-                decisions.push(Decision::Bind { slot, because });
-            }
-            None => {
-                for pod in queue.block(&shape) {
-                    let why = placer.why_not(trial.cluster(), &shape);
-                    decisions.push(Decision::Wait { pod, why });
-                }
-            }
-        }
+        let Some((slot, because)) = placer.choose(trial.cluster(), turn.pod, &shape) else {
+            refused.extend(queue.block(&shape).into_iter().map(|pod| (pod, shape.clone())));
+            continue;
+        };
+        let Slot { pod, node, gpus } = slot.clone();
+        queue.remove(pod);
+        trial.place(pod, Placement { shape, node, gpus });
+        placed.push(Decision::Bind { slot, because });
     }
-    decisions
+    (placed, refused)
 }

@@ -18,8 +18,8 @@ pub enum Decision {
         /// Why there.
         because: Choice,
     },
-    /// The pod stays queued. A pod is answered when it is new and whenever it is tried again; pods of equal shape that
-    /// were answered before share the fate of the one that was tried.
+    /// The pod stays queued, for what still holds when the cycle is over. A pod is told once, in the cycle after it came;
+    /// it is tried again whenever room appears.
     Wait {
         /// The pod that waits.
         pod: PodId,
