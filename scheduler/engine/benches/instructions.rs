@@ -22,7 +22,9 @@ fn main() {
         println!("instructions: skipped, valgrind is not installed (apt-get install valgrind)");
         return;
     }
-    println!("instructions per decision and its taking back, 90 % full:");
+    println!(
+        "instructions per pod of the mix that comes, is decided on and goes (place), and with a refusal after each (refuse), 90 % full:"
+    );
     for what in ["place", "refuse"] {
         for mix in ["one-gpu", "mixed"] {
             for nodes in ["1000", "5000"] {
@@ -41,10 +43,13 @@ fn main() {
 fn work(refuse: bool, nodes: u32, mix: Mix, decisions: u64) {
     let mut world = World::new(nodes, 1, 90, mix);
     for _ in 0..decisions {
-        let shape = if refuse { world.impossible() } else { world.small() };
-        let pod = world.add(shape);
-        world.decide();
-        world.remove(pod);
+        world.place_and_remove();
+        if refuse {
+            let shape = world.impossible();
+            let pod = world.add(shape);
+            world.decide();
+            world.remove(pod);
+        }
     }
 }
 

@@ -61,7 +61,8 @@ impl World {
         let random = self.random();
         let (gpu, cpu_milli) = match (self.mix, random % 100) {
             (Mix::OneGpu, _) => (GpuRequest::Whole(1), 8_000),
-            (_, 0..10) => (GpuRequest::Share(MilliGpu(250)), 2_000),
+            (_, 0..5) => (GpuRequest::Share(MilliGpu(50)), 100),
+            (_, 5..10) => (GpuRequest::Share(MilliGpu(250)), 2_000),
             (_, 10..25) => (GpuRequest::Share(MilliGpu(500)), 4_000),
             (_, 25..35) => (GpuRequest::Share(MilliGpu(810)), 3_000),
             (_, 35..85) => (GpuRequest::Whole(1), 6_000 + 1_000 * (random >> 32 & 7)),
@@ -72,15 +73,17 @@ impl World {
         PodShape { cpu_milli, memory_bytes: 1 << 33, gpu, ..PodShape::default() }
     }
 
-    /// A pod of the mix that is expected to find room: one GPU, or half of one.
-    pub(crate) fn small(&self) -> PodShape {
-        let gpu = if self.mix == Mix::OneGpu { GpuRequest::Whole(1) } else { GpuRequest::Share(MilliGpu(500)) };
-        PodShape { cpu_milli: 4_000, memory_bytes: 1 << 33, gpu, ..PodShape::default() }
-    }
-
     /// A pod that fits nowhere: more CPU than any node has.
     pub(crate) fn impossible(&self) -> PodShape {
         PodShape { cpu_milli: 1_000_000, memory_bytes: 1 << 33, gpu: GpuRequest::Whole(8), ..PodShape::default() }
+    }
+
+    /// Changes the cluster and changes it back: a pod comes, is placed where there is room, and goes.
+    pub(crate) fn place_and_remove(&mut self) {
+        let shape = self.next_shape();
+        let pod = self.add(shape);
+        self.decide();
+        self.remove(pod);
     }
 
     pub(crate) fn add(&mut self, shape: PodShape) -> PodId {
