@@ -1,5 +1,5 @@
 //! Where a pod may run. Rules are tried in kube-scheduler's default order; a node counts under the first that rejects it.
-//! A rule about the node as such is a function in a file of its own and one line in [`SHAPE_RULES`]; what is left on the
+//! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
 //! node comes last, in `resources`.
 
 mod cordon;
