@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use berth_engine::{Policy, TieBreak};
@@ -50,6 +50,31 @@ pub enum Format {
     Jsonl,
     /// Comma-separated values with a header line
     Csv,
+}
+
+/// Flags of every command that runs policies and prints results.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// Among equally good nodes: `rank` (file order; in `pack` the seed's node order), `least-idle` (least GPU and CPU left
+    /// idle) or `least-gpu` (least GPU left)
+    #[arg(long, value_name = "ORDER", default_value = "rank", value_parser = parse_ties)]
+    pub ties: TieBreak,
+    /// Threads to use; 0 = one per core. The results do not depend on it
+    #[arg(short, long, default_value_t = 0)]
+    pub jobs: usize,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
+    pub format: Format,
+    /// Write the results to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Exit with 4 if this holds for a policy's mean over the seeds, as in 'allocated_percent<95'; a metric that is not
+    /// there is answered with those that are
+    #[arg(long, value_name = "CONDITION", help_heading = "Output")]
+    pub fail_if: Option<Threshold>,
+    /// No progress bar, and no word on files written
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
 }
 
 /// Parses a policy name; the error lists the names there are.

@@ -22,13 +22,11 @@ Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-i
 
 Try it: `berth simulate` needs no arguments.";
 
+/// The commands; what each does is said where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Replay a cluster over time: pods arrive, wait, run and leave, under one or more policies
     Simulate(Box<simulate::SimulateArgs>),
-    /// Fill a cluster with arriving pods until nothing fits, and compare how full policies get it
     Pack(Box<pack::PackArgs>),
-    /// Write a synthetic cluster and its pods to CSV files, to look at, edit and simulate
     Generate(generate::GenerateArgs),
     /// Print a completion script for your shell
     Completions {

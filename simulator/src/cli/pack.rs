@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_engine::{Policy, TieBreak};
+use berth_engine::Policy;
 use clap::Args;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
-use super::common::{self, Failure, Format, Seeds, Threshold, parse_policy, parse_ties};
+use super::common::{self, Failure, Format, RunArgs, Seeds, parse_policy};
 use crate::generate::{self, Preset};
 use crate::openb;
 use crate::pack::experiment::{self, Case, Classes, Experiment, Outcome};
@@ -45,9 +45,6 @@ pub(super) struct PackArgs {
     #[arg(long, value_name = "PERCENTS", value_delimiter = ',', default_value = "90,95,100,130",
           value_parser = clap::value_parser!(u32).range(0..=130))]
     columns: Vec<u32>,
-    /// Among equally good nodes: `rank` (the seed's node order), `least-idle` (least GPU and CPU left idle) or `least-gpu`
-    #[arg(long, value_name = "ORDER", default_value = "rank", value_parser = parse_ties)]
-    ties: TieBreak,
     /// Where policies take the typical pods from
     #[arg(long, value_enum, default_value_t = Classes::Trace)]
     classes: Classes,
@@ -57,22 +54,8 @@ pub(super) struct PackArgs {
     /// Also work out what no scheduler can exceed (linear programming; seconds per seed and column)
     #[arg(long)]
     bound: bool,
-    /// How to print the results
-    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
-    format: Format,
-    /// Write the results to this file instead of standard output
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    output: Option<PathBuf>,
-    /// Exit with 4 if this holds for a policy's mean at a column, as in 'allocated_percent<95' (also rejected_pods,
-    /// bound_percent, lead)
-    #[arg(long, value_name = "CONDITION", help_heading = "Output")]
-    fail_if: Option<Threshold>,
-    /// No progress bar
-    #[arg(short, long, help_heading = "Output")]
-    quiet: bool,
-    /// Threads to use; 0 = one per core. The results do not depend on it
-    #[arg(short, long, default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 /// Everything `--format json` prints.
@@ -83,24 +66,24 @@ struct Results<'a> {
 }
 
 pub(super) fn run(args: PackArgs) -> Result<(), Failure> {
-    if let Some(threshold) = &args.fail_if {
+    if let Some(threshold) = &args.run.fail_if {
         threshold.check_metric(&Summary::METRICS)?;
     }
     let cases = cases(&args)?;
     let experiment = Experiment {
         policies: args.policy.clone(),
-        ties: args.ties,
+        ties: args.run.ties,
         classes: args.classes,
         columns: args.columns.clone(),
         bound: args.bound,
     };
-    let bar = common::progress(experiment.steps(cases.len()), args.quiet);
-    let outcomes = common::on_threads(args.jobs, || experiment::run(&experiment, &cases, || bar.inc(1)))?;
+    let bar = common::progress(experiment.steps(cases.len()), args.run.quiet);
+    let outcomes = common::on_threads(args.run.jobs, || experiment::run(&experiment, &cases, || bar.inc(1)))?;
     bar.finish_and_clear();
     let outcomes = outcomes.map_err(Failure::Input)?;
     let summaries = summarise(&outcomes, args.against.name());
-    common::deliver(&render(args.format, &outcomes, &summaries)?, args.output.as_deref())?;
-    let Some(threshold) = &args.fail_if else { return Ok(()) };
+    common::deliver(&render(args.run.format, &outcomes, &summaries)?, args.run.output.as_deref())?;
+    let Some(threshold) = &args.run.fail_if else { return Ok(()) };
     summaries.iter().try_for_each(|summary| {
         let what = format!("{} on {} at {} % arrived", summary.policy, summary.trace, summary.arrived_percent);
         threshold.check(&what, |metric| summary.metric(metric))

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use berth_engine::{Config, Demand, Policy, TieBreak};
+use berth_engine::{Config, Demand, Policy};
 use clap::Args;
 
-use super::common::{self, Failure, Format, Seeds, Threshold, parse_policy, parse_ties};
+use super::common::{self, Failure, Format, RunArgs, Seeds, parse_policy};
 use crate::report::{self, About};
 use crate::simulate::{self, Case, METRICS, RunResult, SimulateError, summarise, table};
 use crate::trace::Trace;
@@ -44,28 +44,11 @@ pub(super) struct SimulateArgs {
     /// policy `random`; with files, nothing else depends on it
     #[arg(long, alias = "seed", default_value = "1")]
     seeds: Seeds,
-    /// Among equally good nodes: `rank` (file order), `least-idle` (least GPU and CPU left idle) or `least-gpu`
-    #[arg(long, value_name = "ORDER", default_value = "rank", value_parser = parse_ties)]
-    ties: TieBreak,
-    /// How to print the results
-    #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
-    format: Format,
-    /// Write the results to this file instead of standard output
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    output: Option<PathBuf>,
     /// Write the HTML report to this file [default: berth-report.html; with another --format than table: no report]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
-    /// Exit with 4 if this holds for a policy's mean over the seeds, as in 'wait_mean_s>600' or 'allocated_percent<90';
-    /// any number column of --format csv
-    #[arg(long, value_name = "CONDITION", help_heading = "Output")]
-    fail_if: Option<Threshold>,
-    /// No progress bar, and no word on where the report is
-    #[arg(short, long, help_heading = "Output")]
-    quiet: bool,
-    /// Threads to use; 0 = one per core. The results do not depend on it
-    #[arg(short, long, default_value_t = 0)]
-    jobs: usize,
+    #[command(flatten)]
+    run: RunArgs,
 }
 
 /// What is replayed.
@@ -80,16 +63,16 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
     check(&args)?;
     let source = source(&args)?;
     let runs = simulate_all(&args, &source)?;
-    let results = render(args.format, &runs)?;
+    let results = render(args.run.format, &runs)?;
     if let Some(path) = report_path(&args) {
         write_report(path, &source, &runs)?;
-        if !args.quiet {
+        if !args.run.quiet {
             // A closed standard error is no reason to fail.
             let _ = writeln!(std::io::stderr(), "Report: {} (one file; open it in a browser)", path.display());
         }
     }
-    common::deliver(&results, args.output.as_deref())?;
-    let Some(threshold) = &args.fail_if else { return Ok(()) };
+    common::deliver(&results, args.run.output.as_deref())?;
+    let Some(threshold) = &args.run.fail_if else { return Ok(()) };
     let check = |summary: &simulate::PolicySummary| {
         threshold.check(&format!("policy {}", summary.policy.name()), |metric| Some(summary.get(metric).mean))
     };
@@ -98,11 +81,11 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
 
 /// What can be said before anything is read.
 fn check(args: &SimulateArgs) -> Result<(), Failure> {
-    if let Some(threshold) = &args.fail_if {
+    if let Some(threshold) = &args.run.fail_if {
         threshold.check_metric(&METRICS.map(|(name, _)| name))?;
     }
     let report = report_path(args);
-    if report.is_some() && report == args.output.as_deref() {
+    if report.is_some() && report == args.run.output.as_deref() {
         return Err(Failure::Usage(
             "results and report cannot share a file; give --output and --report two names".into(),
         ));
@@ -111,7 +94,7 @@ fn check(args: &SimulateArgs) -> Result<(), Failure> {
 }
 
 fn report_path(args: &SimulateArgs) -> Option<&Path> {
-    let default = || (args.format == Format::Table).then_some(Path::new(REPORT_DEFAULT));
+    let default = || (args.run.format == Format::Table).then_some(Path::new(REPORT_DEFAULT));
     args.report.as_deref().or_else(default)
 }
 
@@ -130,7 +113,7 @@ fn source(args: &SimulateArgs) -> Result<Source, Failure> {
 
 /// Every seed under every policy, policies together.
 fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, Failure> {
-    let config = |policy, seed| Config { policy, ties: args.ties, demand: Demand::Learnt, seed };
+    let config = |policy, seed| Config { policy, ties: args.run.ties, demand: Demand::Learnt, seed };
     let mut cases = Vec::new();
     for &policy in &args.policy {
         for (index, &seed) in args.seeds.0.iter().enumerate() {
@@ -138,8 +121,8 @@ fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, 
             cases.extend(trace.map(|trace| Case { trace, config: config(policy, seed) }));
         }
     }
-    let bar = common::progress(cases.iter().map(Case::events).sum(), args.quiet);
-    let runs = common::on_threads(args.jobs, || simulate::run_all(&cases, &|done, _| bar.set_position(done)))?;
+    let bar = common::progress(cases.iter().map(Case::events).sum(), args.run.quiet);
+    let runs = common::on_threads(args.run.jobs, || simulate::run_all(&cases, &|done, _| bar.set_position(done)))?;
     bar.finish_and_clear();
     runs.map_err(|error| failure(args, &error))
 }
