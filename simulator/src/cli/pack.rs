@@ -39,7 +39,7 @@ pub(super) struct PackArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "berth,fgd", value_parser = parse_policy)]
     policy: Vec<Policy>,
     /// Seeds: `7`, `42..51` (both ends included) or `1,2,5..9`
-    #[arg(long, alias = "seed", default_value = "42..51")]
+    #[arg(long, visible_alias = "seed", default_value = "42..51")]
     seeds: Seeds,
     /// Report when this much of the GPU capacity has been asked for, per cent
     #[arg(long, value_name = "PERCENTS", value_delimiter = ',', default_value = "90,95,100,130",

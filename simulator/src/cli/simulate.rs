@@ -42,7 +42,7 @@ pub(super) struct SimulateArgs {
     policy: Vec<Policy>,
     /// Seeds: `7`, `1..5` (both ends included) or `1,2,5..9`. A seed makes the generated trace and the choices of the
     /// policy `random`; with files, nothing else depends on it
-    #[arg(long, alias = "seed", default_value = "1")]
+    #[arg(long, visible_alias = "seed", default_value = "1")]
     seeds: Seeds,
     /// Write the HTML report to this file [default: berth-report.html; with another --format than table: no report]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
