@@ -1,8 +1,12 @@
 //! A small linear program: maximise `gain · x` where every row of `limits` sums to at most 1 and x ≥ 0.
-//! Dense tableau with Bland's rule: exact enough for the few dozen sizes of a GPU, and it cannot cycle.
+//! Dense tableau with Bland's rule, exact enough for the few dozen sizes of a GPU. Kept here rather than taken from a
+//! library so that the engine's prices cannot change with somebody else's pivoting rule, or read somebody else's clock.
 
 /// Below this a coefficient counts as zero. The inputs are small whole numbers and shares of 1.
 const ZERO: f64 = 1e-9;
+
+/// Bland's rule cannot cycle, but rounding might; a few pivots per row are usual, so this only ever stops the unforeseen.
+const PIVOTS_MAX: usize = 10_000;
 
 /// The best x. `limits` must bound every variable with a positive gain.
 pub(super) fn maximise(gain: &[f64], limits: &[Vec<f64>]) -> Vec<f64> {
@@ -22,7 +26,8 @@ pub(super) fn maximise(gain: &[f64], limits: &[Vec<f64>]) -> Vec<f64> {
         objective[column] = -gain;
     }
     let mut basis: Vec<usize> = (variables..variables + rows).collect();
-    while let Some(entering) = objective[..width - 1].iter().position(|&cost| cost < -ZERO) {
+    for _ in 0..PIVOTS_MAX {
+        let Some(entering) = objective[..width - 1].iter().position(|&cost| cost < -ZERO) else { break };
         let ratio = |row: &usize| tableau[*row][width - 1] / tableau[*row][entering];
         let eligible = (0..rows).filter(|&row| tableau[row][entering] > ZERO);
         let leaving = eligible.min_by(|a, b| ratio(a).total_cmp(&ratio(b)).then(basis[*a].cmp(&basis[*b])));
@@ -45,4 +50,22 @@ pub(super) fn maximise(gain: &[f64], limits: &[Vec<f64>]) -> Vec<f64> {
         x[variable] = tableau[row][width - 1];
     }
     x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_corner_is_found() {
+        let cases: [(&str, &[f64], &[&[f64]], &[f64]); 3] = [
+            ("each on its own", &[1.0, 2.0], &[&[2.0, 0.0], &[0.0, 4.0]], &[0.5, 0.25]),
+            ("two limits meet", &[1.0, 1.0], &[&[1.0, 2.0], &[2.0, 1.0]], &[1.0 / 3.0, 1.0 / 3.0]),
+            ("no gain, no use", &[0.0, 1.0], &[&[1.0, 1.0]], &[0.0, 1.0]),
+        ];
+        for (case, gain, limits, expected) in cases {
+            let x = maximise(gain, &limits.iter().map(|row| row.to_vec()).collect::<Vec<_>>());
+            assert!(x.iter().zip(expected).all(|(x, e)| (x - e).abs() < 1e-9), "{case}: {x:?}");
+        }
+    }
 }
