@@ -58,14 +58,12 @@ mod tests {
 
     #[test]
     fn the_best_corner_is_found() {
-        let cases: [(&str, &[f64], &[&[f64]], &[f64]); 3] = [
-            ("each on its own", &[1.0, 2.0], &[&[2.0, 0.0], &[0.0, 4.0]], &[0.5, 0.25]),
-            ("two limits meet", &[1.0, 1.0], &[&[1.0, 2.0], &[2.0, 1.0]], &[1.0 / 3.0, 1.0 / 3.0]),
-            ("no gain, no use", &[0.0, 1.0], &[&[1.0, 1.0]], &[0.0, 1.0]),
-        ];
-        for (case, gain, limits, expected) in cases {
+        let check = |case: &str, gain: &[f64], limits: &[[f64; 2]], expected: [f64; 2]| {
             let x = maximise(gain, &limits.iter().map(|row| row.to_vec()).collect::<Vec<_>>());
             assert!(x.iter().zip(expected).all(|(x, e)| (x - e).abs() < 1e-9), "{case}: {x:?}");
-        }
+        };
+        check("each on its own", &[1.0, 2.0], &[[2.0, 0.0], [0.0, 4.0]], [0.5, 0.25]);
+        check("two limits meet", &[1.0, 1.0], &[[1.0, 2.0], [2.0, 1.0]], [1.0 / 3.0, 1.0 / 3.0]);
+        check("no gain, no use", &[0.0, 1.0], &[[1.0, 1.0], [1.0, 1.0]], [0.0, 1.0]);
     }
 }
