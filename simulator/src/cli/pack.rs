@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use berth_engine::Policy;
 use clap::Args;
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde::Serialize;
 
 use super::common::{self, Failure, Format, RunArgs, Seeds, parse_policy};
@@ -13,6 +12,7 @@ use crate::generate::{self, Preset};
 use crate::openb;
 use crate::pack::experiment::{self, Case, Classes, Experiment, Outcome};
 use crate::pack::summary::{Summary, summarise};
+use crate::pack::table;
 use crate::trace::Trace;
 
 /// Fill a cluster with arriving pods until nothing fits, and compare how full policies get it.
@@ -119,7 +119,7 @@ fn cases(args: &PackArgs) -> Result<Vec<Case>, Failure> {
 fn render(format: Format, outcomes: &[Outcome], summaries: &[Summary]) -> Result<String, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Run(format!("cannot render the results: {error}"));
     match format {
-        Format::Table => Ok(tables(summaries)),
+        Format::Table => Ok(table::tables(summaries)),
         Format::Json => {
             let results = Results { runs: outcomes, summary: summaries };
             let text = serde_json::to_string_pretty(&results).map_err(|error| failed(&error))?;
@@ -136,75 +136,4 @@ fn render(format: Format, outcomes: &[Outcome], summaries: &[Summary]) -> Result
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
     }
-}
-
-/// A table per trace: policies down, arrived per cents across.
-fn tables(summaries: &[Summary]) -> String {
-    let mut text = String::new();
-    let mut rest = summaries;
-    while let Some(first) = rest.first() {
-        let length = rest.iter().take_while(|summary| summary.trace == first.trace).count();
-        let (of_trace, others) = rest.split_at(length);
-        text += &table(of_trace);
-        rest = others;
-    }
-    text
-}
-
-fn table(summaries: &[Summary]) -> String {
-    let Some(first) = summaries.first() else { return String::new() };
-    let mut columns: Vec<u32> = Vec::new();
-    let mut policies: Vec<&str> = Vec::new();
-    for summary in summaries {
-        if !columns.contains(&summary.arrived_percent) {
-            columns.push(summary.arrived_percent);
-        }
-        if !policies.contains(&summary.policy) {
-            policies.push(summary.policy);
-        }
-    }
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─')));
-    let heading = |column: &u32| format!("at {column} % arrived");
-    table.set_header([String::from("policy")].into_iter().chain(columns.iter().map(heading)));
-    for policy in &policies {
-        let at = |column: &u32| {
-            summaries.iter().find(|summary| summary.policy == *policy && summary.arrived_percent == *column)
-        };
-        table.add_row(
-            [policy.to_string()]
-                .into_iter()
-                .chain(columns.iter().map(|column| at(column).map_or_else(String::new, cell))),
-        );
-    }
-    let bounds: Vec<Option<f64>> = columns
-        .iter()
-        .map(|column| summaries.iter().find(|summary| summary.arrived_percent == *column)?.bound_percent)
-        .collect();
-    if bounds.iter().any(Option::is_some) {
-        let cell = |bound: &Option<f64>| bound.map_or_else(String::new, |bound| format!("{bound:.2}"));
-        table.add_row([String::from("upper bound")].into_iter().chain(bounds.iter().map(cell)));
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let over = summaries.iter().find_map(|summary| summary.lead.as_ref()).map(|lead| lead.over);
-    let lead =
-        over.map_or_else(String::new, |over| format!("; in brackets: lead over {over} ± standard error, seeds ahead"));
-    format!(
-        "{}: GPU allocated, per cent of capacity, mean ± deviation over {} seed(s){lead}\n{table}\n\n",
-        first.trace, first.seeds
-    )
-}
-
-fn cell(summary: &Summary) -> String {
-    let mut text = format!("{:.2} ± {:.2}", summary.allocated_percent, summary.deviation);
-    if let Some(lead) = &summary.lead {
-        let (seeds, ahead) = (summary.seeds, lead.seeds_ahead);
-        text += &format!("\n({:+.2} ± {:.2}, {ahead}/{seeds})", lead.mean, lead.standard_error);
-        if let Some(share) = lead.avoidable_share.filter(|share| *share > 0.0) {
-            text += &format!("\n{:.0} % of the avoidable", 100.0 * share);
-        }
-    }
-    text
 }

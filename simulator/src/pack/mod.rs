@@ -10,6 +10,7 @@ pub mod go_rand;
 pub mod run;
 pub mod stream;
 pub mod summary;
+pub mod table;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
