@@ -1,11 +1,12 @@
 //! How Berth schedules: one cycle, from waiting pods to decisions.
 
+use std::sync::Arc;
+
 use crate::cluster::{Cluster, Placement, PodShape, Shared};
 use crate::decision::{Decision, Slot};
 use crate::placement::Placer;
 use crate::queue::Queue;
 use crate::trial::Trial;
-use crate::units::PodId;
 
 /// Decides for every waiting pod that may have a chance, and books what it decides. Reasons for waiting are those that
 /// hold when the cycle is over.
@@ -13,22 +14,22 @@ pub(crate) fn decide(cluster: &mut Cluster, queue: &mut Queue, placer: &mut Plac
     let mut trial = Trial::on(cluster);
     let (mut decisions, refused) = allocate(&mut trial, queue, placer);
     trial.keep();
-    let wait = |(pod, shape)| Decision::Wait { pod, why: placer.why_not(cluster, &shape) };
-    decisions.extend(refused.into_iter().map(wait));
+    for shape in refused {
+        let why = placer.why_not(cluster, &shape);
+        let wait = |pod| Decision::Wait { pod, why: Arc::clone(&why) };
+        decisions.extend(queue.take_untold(&shape, &why).into_iter().map(wait));
+    }
     decisions
 }
 
 /// Places pods in turn, each where the policy loses least. A pod that does not fit holds up nobody but pods of its own
-/// shape. Returns who got a place, and who is yet to be told that there is none.
-fn allocate(
-    trial: &mut Trial<'_>,
-    queue: &mut Queue,
-    placer: &mut Placer,
-) -> (Vec<Decision>, Vec<(PodId, Shared<PodShape>)>) {
+/// shape. Returns who got a place, and the shapes for which there is none.
+fn allocate(trial: &mut Trial<'_>, queue: &mut Queue, placer: &mut Placer) -> (Vec<Decision>, Vec<Shared<PodShape>>) {
     let (mut placed, mut refused) = (Vec::new(), Vec::new());
     while let Some((turn, shape)) = queue.next() {
         let Some((slot, because)) = placer.choose(trial.cluster(), turn.pod, &shape) else {
-            refused.extend(queue.block(&shape).into_iter().map(|pod| (pod, shape.clone())));
+            queue.block(&shape);
+            refused.push(shape);
             continue;
         };
         let Slot { pod, node, gpus } = slot.clone();

@@ -18,8 +18,8 @@ pub enum Decision {
         /// Why there.
         because: Choice,
     },
-    /// The pod stays queued, for what still holds when the cycle is over. A pod is told once, in the cycle after it came;
-    /// it is tried again whenever room appears.
+    /// The pod stays queued, for what still holds when the cycle is over. A pod is told in the cycle after it came; it is
+    /// tried again whenever room appears, and the first of its shape is told when something else keeps it out.
     Wait {
         /// The pod that waits.
         pod: PodId,

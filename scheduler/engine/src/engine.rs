@@ -11,9 +11,6 @@ use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::{Queue, Turn};
 use crate::units::{PodId, Timestamp};
 
-/// No pod sensibly asks for more GPUs than this; it keeps sums far from overflow.
-const GPUS_ASKED_MAX: usize = 1 << 20;
-
 /// How an engine decides; fixed for its life.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -89,7 +86,6 @@ impl Engine {
                 for pod in self.cluster.remove_node(node) {
                     self.turns.remove(&pod);
                 }
-                self.queue.unblock();
             }
             Event::PodAdded { pod, spec } => self.add_pod(pod, spec, now)?,
             Event::PodGone { pod } => {
@@ -118,15 +114,14 @@ impl Engine {
         if self.turns.contains_key(&pod) {
             return Err(EventError::PodTwice { pod, name: spec.name });
         }
-        let possible = match spec.shape.gpu {
-            GpuRequest::None => true,
-            GpuRequest::Share(share) => (1..=1000).contains(&share.0),
-            GpuRequest::Whole(count) => (1..=GPUS_ASKED_MAX).contains(&count),
-        };
-        if !possible {
-            return Err(EventError::BadGpuRequest { name: spec.name, asked: spec.shape.gpu.total_milli() });
+        let mut shape = spec.shape;
+        if !shape.gpu.is_possible() {
+            return Err(EventError::BadGpuRequest { name: spec.name, asked: shape.gpu.total_milli() });
         }
-        let shape = self.shapes.intern(spec.shape);
+        if shape.gpu == GpuRequest::None {
+            shape.gpu_models.clear(); // says nothing about a pod that wants no GPU
+        }
+        let shape = self.shapes.intern(shape);
         self.placer.observe(&shape);
         let turn = Turn { priority: Reverse(spec.priority), arrived: now, pod };
         self.turns.insert(pod, turn);

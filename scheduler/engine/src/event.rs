@@ -73,7 +73,7 @@ pub enum EventError {
         name: String,
     },
     /// A request no GPU can meet.
-    #[error("pod `{name}` asks for {asked} thousandths of a GPU; a share is 1 to 1000, a count 1 or more")]
+    #[error("pod `{name}` asks for {asked} thousandths of a GPU; a share is 1 to 999, a count 1 or more")]
     BadGpuRequest {
         /// The pod's name.
         name: String,

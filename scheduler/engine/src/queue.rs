@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{PodShape, Shared};
+use crate::decision::Unplaceable;
+use crate::filter::Constraint;
 use crate::units::{PodId, Timestamp};
 
 /// A pod's place in the queue. The least goes first.
@@ -22,6 +24,8 @@ struct Line {
     turns: BTreeSet<Turn>,
     /// Pods that have not been told yet that they wait.
     unanswered: BTreeSet<PodId>,
+    /// What kept the line out when somebody in it was told last.
+    told: Vec<Constraint>,
     blocked: bool,
 }
 
@@ -44,7 +48,8 @@ impl Queue {
     pub(crate) fn push(&mut self, turn: Turn, shape: Shared<PodShape>) {
         let id = shape.id();
         self.waiting.insert(turn.pod, (turn, id));
-        let fresh = || Line { shape, turns: BTreeSet::new(), unanswered: BTreeSet::new(), blocked: false };
+        let fresh =
+            || Line { shape, turns: BTreeSet::new(), unanswered: BTreeSet::new(), told: Vec::new(), blocked: false };
         let line = self.lines.entry(id).or_insert_with(fresh);
         if let Some(&head) = line.turns.first() {
             self.heads.remove(&(head, id));
@@ -82,14 +87,26 @@ impl Queue {
         Some((*turn, self.lines.get(id)?.shape.clone()))
     }
 
-    /// Nothing of this shape fits: skips them all until [`Queue::unblock`]. Returns who is yet to be told.
-    pub(crate) fn block(&mut self, shape: &Shared<PodShape>) -> BTreeSet<PodId> {
-        let Some(line) = self.lines.get_mut(&shape.id()) else { return BTreeSet::new() };
+    /// Nothing of this shape fits: skips them all until [`Queue::unblock`].
+    pub(crate) fn block(&mut self, shape: &Shared<PodShape>) {
+        let Some(line) = self.lines.get_mut(&shape.id()) else { return };
         if let Some(&head) = line.turns.first() {
             self.heads.remove(&(head, shape.id()));
         }
         line.blocked = true;
-        std::mem::take(&mut line.unanswered)
+    }
+
+    /// Who of this shape is to be told that `why` is what it waits for: newcomers, and the first in line when something
+    /// else keeps it out than it was told last.
+    pub(crate) fn take_untold(&mut self, shape: &Shared<PodShape>, why: &Unplaceable) -> BTreeSet<PodId> {
+        let Some(line) = self.lines.get_mut(&shape.id()) else { return BTreeSet::new() };
+        let mut owed = std::mem::take(&mut line.unanswered);
+        let constraints: Vec<Constraint> = why.ruled_out.iter().map(|rule| rule.constraint).collect();
+        if line.told != constraints {
+            owed.extend(line.turns.first().map(|head| head.pod));
+            line.told = constraints;
+        }
+        owed
     }
 
     /// Room has appeared: everybody may be tried again.

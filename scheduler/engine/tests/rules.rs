@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const DEPENDENCIES: [&str; 3] = ["libm", "smallvec", "thiserror"];
 
 /// What engine sources may not contain, and why.
-const BANNED: [(&str, &str); 12] = [
+const BANNED: [(&str, &str); 17] = [
     ("Instant", "take `now` as an argument"),
     ("SystemTime", "take `now` as an argument"),
     ("HashMap", "iterates in random order; use BTreeMap"),
@@ -21,6 +21,11 @@ const BANNED: [(&str, &str); 12] = [
     ("std::thread", "the engine has no threads"),
     ("println!", "the engine does no I/O"),
     ("async ", "the engine never waits"),
+    (".exp()", "differs between machines; use libm"),
+    (".ln()", "differs between machines; use libm"),
+    (".powf(", "differs between machines; use libm"),
+    (".sin()", "differs between machines; use libm"),
+    (".tanh()", "differs between machines; use libm"),
 ];
 
 fn root() -> PathBuf {
@@ -45,6 +50,8 @@ fn the_dependency_list_is_the_one_named_here() {
     let lines = section.lines().map(str::trim).take_while(|line| !line.starts_with('['));
     let names: Vec<&str> =
         lines.filter_map(|line| line.split(['=', '.']).next()).map(str::trim).filter(|name| !name.is_empty()).collect();
+    let others = manifest.lines().filter(|line| line.starts_with('[') && line.contains("dependencies"));
+    assert_eq!(others.collect::<Vec<_>>(), ["[dependencies]", "[dev-dependencies]"], "no other kind of dependency");
     assert_eq!(names, DEPENDENCIES, "a new dependency of the engine needs a reason beside its name in this test");
 }
 

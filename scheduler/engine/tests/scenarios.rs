@@ -159,7 +159,7 @@ fn contradictions_are_refused_and_change_nothing() {
         ),
         (
             Event::PodAdded { pod: PodId(2), spec: spec(pod(1, share(0))) },
-            "pod `p` asks for 0 thousandths of a GPU; a share is 1 to 1000, a count 1 or more",
+            "pod `p` asks for 0 thousandths of a GPU; a share is 1 to 999, a count 1 or more",
         ),
         (
             Event::PodGone { pod: PodId(2) },

@@ -67,11 +67,6 @@ impl Classes {
         &self.slots[id.index()]
     }
 
-    /// The inhabited classes.
-    pub fn inhabited(&self) -> impl Iterator<Item = &NodeClass> {
-        self.slots.iter().filter(|class| !class.members.is_empty())
-    }
-
     /// How many inhabited classes there are.
     pub fn len(&self) -> usize {
         self.by_state.len()
@@ -87,11 +82,11 @@ impl Classes {
         self.changes_dropped + self.changed.len() as u64
     }
 
-    /// The classes whose members or state changed since `seen`, oldest first, repeats possible; `None` when the log no
-    /// longer reaches back that far and the reader must look at every slot.
+    /// The classes whose members or state changed since `seen`, oldest first, repeats possible; `None` where the log no
+    /// longer reaches back that far, or where looking at every slot is cheaper.
     pub fn changed_since(&self, seen: u64) -> Option<&[ClassId]> {
         let start = usize::try_from(seen.checked_sub(self.changes_dropped)?).ok()?;
-        self.changed.get(start..)
+        self.changed.get(start..).filter(|changed| changed.len() <= self.slots.len())
     }
 
     pub(super) fn insert(&mut self, node: NodeId, state: NodeState) -> ClassId {
@@ -132,9 +127,10 @@ impl Classes {
         id
     }
 
-    /// Appends to the change log, and drops it once a full look would be cheaper than reading it.
+    /// Appends to the change log, and drops its older half once nobody can want it: readers that far behind look at every
+    /// slot.
     fn log(&mut self, id: ClassId) {
-        const LOG_AT_LEAST: usize = 4096;
+        const LOG_AT_LEAST: usize = if cfg!(test) { 8 } else { 4096 };
         if self.changed.len() >= LOG_AT_LEAST.max(4 * self.slots.len()) {
             let older = self.changed.len() / 2;
             self.changed.drain(..older);

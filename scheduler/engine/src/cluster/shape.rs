@@ -8,6 +8,9 @@ use crate::units::MilliGpu;
 /// are many nodes to Kubernetes.
 pub const GPUS_PER_NODE_MAX: usize = 16;
 
+/// No pod sensibly asks for more GPUs than this; it keeps sums far from overflow.
+const GPUS_ASKED_MAX: usize = 1 << 20;
+
 /// A node as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeSpec {
@@ -130,6 +133,15 @@ impl GpuRequest {
         }
     }
 
+    /// Can any GPU meet this? A share is part of one GPU, a count at least one and not absurd.
+    pub fn is_possible(self) -> bool {
+        match self {
+            GpuRequest::None => true,
+            GpuRequest::Share(share) => (1..1000).contains(&share.0),
+            GpuRequest::Whole(count) => (1..=GPUS_ASKED_MAX).contains(&count),
+        }
+    }
+
     /// How many GPUs it touches.
     pub fn count(self) -> usize {
         match self {
@@ -145,6 +157,29 @@ impl GpuRequest {
             GpuRequest::None => MilliGpu(0),
             GpuRequest::Share(share) => share,
             GpuRequest::Whole(_) => crate::units::GPU,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toleration_covers_what_it_names_and_everything_it_leaves_open() {
+        let taint = Taint { key: "team".into(), value: "ml".into(), effect: TaintEffect::NoSchedule };
+        let cases = [
+            ("everything", None, None, None, true),
+            ("the key, whatever the value", Some("team"), None, None, true),
+            ("key and value", Some("team"), Some("ml"), None, true),
+            ("another value", Some("team"), Some("web"), None, false),
+            ("another key", Some("zone"), None, None, false),
+            ("this effect", Some("team"), Some("ml"), Some(TaintEffect::NoSchedule), true),
+            ("another effect", Some("team"), Some("ml"), Some(TaintEffect::NoExecute), false),
+        ];
+        for (case, key, value, effect, covers) in cases {
+            let toleration = Toleration { key: key.map(str::to_owned), value: value.map(str::to_owned), effect };
+            assert_eq!(toleration.covers(&taint), covers, "{case}");
         }
     }
 }

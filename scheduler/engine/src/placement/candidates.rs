@@ -42,12 +42,12 @@ pub(super) struct Candidates<P> {
     order: Tournament<Key>,
 }
 
-impl<P: PartialEq> Candidates<P> {
+impl<P: PartialEq + Clone> Candidates<P> {
     /// Looks at what changed: classes since the last look, and prices.
-    pub(super) fn catch_up(&mut self, classes: &Classes, prices: P, judge: &impl Judge) {
+    pub(super) fn catch_up(&mut self, classes: &Classes, prices: &P, judge: &impl Judge) {
         let slots = classes.slots().len();
         let changed =
-            if slots > self.order.len() || prices != self.prices { None } else { classes.changed_since(self.seen) };
+            if slots > self.order.len() || *prices != self.prices { None } else { classes.changed_since(self.seen) };
         self.opinions.resize(slots, None);
         match changed {
             Some(changed) => {
@@ -61,7 +61,7 @@ impl<P: PartialEq> Candidates<P> {
                 self.order.reset(keys.into_iter());
             }
         }
-        self.prices = prices;
+        self.prices = prices.clone();
         self.seen = classes.now();
     }
 

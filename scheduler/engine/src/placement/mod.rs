@@ -99,9 +99,11 @@ struct Loss {
 pub(crate) struct Placer {
     config: Config,
     typical: TypicalPods,
-    state: PolicyState,
+    rule: Rule,
     /// By pod shape.
     shapes: BTreeMap<u32, Known>,
+    /// Counts uses of `shapes`, to tell which was used last.
+    uses: u64,
 }
 
 /// What is known of one pod shape.
@@ -109,19 +111,22 @@ pub(crate) struct Placer {
 struct Known {
     candidates: Candidates<Prices>,
     refusal: Refusal,
+    last_use: u64,
 }
 
-/// What a policy has to know besides node and pod.
+/// A policy, ready to be asked.
 #[derive(Debug)]
-enum PolicyState {
-    None,
+enum Rule {
+    Random,
+    /// A policy that looks at node and pod alone.
+    Plain(fn(&NodeState, &PodShape) -> Loss),
     Fgd(fgd::Targets),
     Berth(Box<Berth>),
 }
 
-/// Shapes whose candidates are remembered. Each costs about 100 bytes per node class; clusters rarely see more than a
-/// few hundred shapes at a time, and a forgotten one only has to be looked up anew.
-const REMEMBERED_SHAPES_MAX: usize = 512;
+/// How much is remembered, in pod shapes times class slots of about 250 bytes: a gigabyte at the very most. What was used
+/// longest ago is forgotten first, and looked up anew when it is wanted again.
+const REMEMBERED_MAX: usize = if cfg!(test) { 64 } else { 4_000_000 };
 
 impl Placer {
     pub(crate) fn new(config: Config) -> Self {
@@ -129,27 +134,37 @@ impl Placer {
             Demand::Learnt => TypicalPods::default(),
             Demand::Given(pods) => TypicalPods::of(pods),
         };
-        let state = PolicyState::of(config.policy, &typical);
-        Placer { config, typical, state, shapes: BTreeMap::new() }
+        let rule = Rule::of(config.policy, &typical);
+        Placer { config, typical, rule, shapes: BTreeMap::new(), uses: 0 }
     }
 
     /// Takes note of a pod that arrived, as a sign of what arrives later.
     pub(crate) fn observe(&mut self, pod: &PodShape) {
-        let learns = self.config.demand == Demand::Learnt && !matches!(self.state, PolicyState::None);
+        let learns = self.config.demand == Demand::Learnt && matches!(self.rule, Rule::Fgd(_) | Rule::Berth(_));
         if learns && self.typical.observe(pod) {
-            self.state = PolicyState::of(self.config.policy, &self.typical);
+            self.rule = Rule::of(self.config.policy, &self.typical);
             self.shapes.clear();
         }
     }
 
     /// The place where the policy loses least, or none where the pod fits nowhere.
     pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
-        self.catch_up(cluster, shape);
-        let candidates = &self.shapes.get(&shape.id())?.candidates;
-        let chosen = match self.config.policy {
-            Policy::Random => random::choose(candidates, cluster, self.config.seed, pod, shape)?,
-            _ => candidates.best()?,
+        let prices = match &mut self.rule {
+            Rule::Berth(berth) => {
+                berth.catch_up(cluster);
+                berth.prices(cluster, shape)
+            }
+            _ => Prices::new(),
         };
+        let mut known = self.recall(cluster, shape);
+        let judge = ShapeJudge { ties: self.config.ties, rule: &self.rule, prices: &prices, pod: shape };
+        known.candidates.catch_up(cluster.classes(), &prices, &judge);
+        let chosen = match self.rule {
+            Rule::Random => random::choose(&known.candidates, cluster, self.config.seed, pod, shape),
+            _ => known.candidates.best(),
+        };
+        self.shapes.insert(shape.id(), known);
+        let chosen = chosen?;
         let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpu)?;
         let because = Choice { policy: self.config.policy, loss: chosen.loss, next_loss: chosen.next_loss };
         Some((Slot { pod, node: chosen.node, gpus }, because))
@@ -157,41 +172,44 @@ impl Placer {
 
     /// Why a pod for which [`Placer::choose`] just found no place has none.
     pub(crate) fn why_not(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Arc<Unplaceable> {
-        self.shapes.entry(shape.id()).or_default().refusal.of(cluster.classes(), shape)
+        let mut known = self.recall(cluster, shape);
+        let why = known.refusal.of(cluster.classes(), shape);
+        self.shapes.insert(shape.id(), known);
+        why
     }
 
-    /// Brings the candidates of one shape in step with the cluster.
-    fn catch_up(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) {
-        if self.shapes.len() >= REMEMBERED_SHAPES_MAX && !self.shapes.contains_key(&shape.id()) {
-            self.shapes.clear();
+    /// Takes out what is known of a shape, for the caller to put back; makes room for it first.
+    fn recall(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Known {
+        self.uses += 1;
+        let known = self.shapes.remove(&shape.id()).unwrap_or_default();
+        while (self.shapes.len() + 1) * cluster.classes().slots().len() > REMEMBERED_MAX {
+            let oldest = self.shapes.iter().min_by_key(|(_, known)| known.last_use);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else { break };
+            self.shapes.remove(&oldest);
         }
-        let prices = match &mut self.state {
-            PolicyState::Berth(berth) => {
-                berth.catch_up(cluster);
-                berth.prices(cluster, shape)
-            }
-            _ => Prices::new(),
-        };
-        let judge = ShapeJudge { config: &self.config, state: &self.state, prices: prices.clone(), pod: shape };
-        self.shapes.entry(shape.id()).or_default().candidates.catch_up(cluster.classes(), prices, &judge);
+        Known { last_use: self.uses, ..known }
     }
 }
 
-impl PolicyState {
+impl Rule {
     fn of(policy: Policy, typical: &TypicalPods) -> Self {
         match policy {
-            Policy::Fgd => PolicyState::Fgd(fgd::Targets::of(typical)),
-            Policy::Berth => PolicyState::Berth(Box::new(Berth::expecting(typical))),
-            _ => PolicyState::None,
+            Policy::Berth => Rule::Berth(Box::new(Berth::expecting(typical))),
+            Policy::Fgd => Rule::Fgd(fgd::Targets::of(typical)),
+            Policy::BestFit => Rule::Plain(best_fit::loss),
+            Policy::DotProduct => Rule::Plain(dot_product::loss),
+            Policy::GpuPacking => Rule::Plain(gpu_packing::loss),
+            Policy::GpuClustering => Rule::Plain(gpu_clustering::loss),
+            Policy::Random => Rule::Random,
         }
     }
 }
 
 /// Judges node classes for one pod shape.
 struct ShapeJudge<'a> {
-    config: &'a Config,
-    state: &'a PolicyState,
-    prices: Prices,
+    ties: TieBreak,
+    rule: &'a Rule,
+    prices: &'a Prices,
     pod: &'a PodShape,
 }
 
@@ -201,21 +219,18 @@ impl candidates::Judge for ShapeJudge<'_> {
         if !filter::fits(node, pod) {
             return None;
         }
-        let loss = match (self.config.policy, self.state) {
-            (_, PolicyState::Berth(berth)) => berth.loss(node, pod),
-            (_, PolicyState::Fgd(targets)) => targets.loss(node, pod),
-            (Policy::BestFit, _) => best_fit::loss(node, pod),
-            (Policy::DotProduct, _) => dot_product::loss(node, pod),
-            (Policy::GpuPacking, _) => gpu_packing::loss(node, pod),
-            (Policy::GpuClustering, _) => gpu_clustering::loss(node, pod),
-            (Policy::Random | Policy::Berth | Policy::Fgd, _) => Loss { loss: 0, gpu: 0 },
+        let loss = match self.rule {
+            Rule::Random => Loss { loss: 0, gpu: 0 },
+            Rule::Plain(loss) => loss(node, pod),
+            Rule::Fgd(targets) => targets.loss(node, pod),
+            Rule::Berth(berth) => berth.loss(node, pod),
         };
-        Some((loss, self.config.ties.rank(node, pod)))
+        Some((loss, self.ties.rank(node, pod)))
     }
 
     fn priced(&self, loss: Loss, node: &NodeState) -> i64 {
-        match self.state {
-            PolicyState::Berth(berth) => berth.priced(&self.prices, loss, node, self.pod),
+        match self.rule {
+            Rule::Berth(berth) => berth.priced(self.prices, loss, node, self.pod),
             _ => loss.loss,
         }
     }

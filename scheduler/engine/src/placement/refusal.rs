@@ -10,7 +10,7 @@ use crate::filter::{self, Constraint, Resource};
 
 /// What one class slot adds to the reasons.
 #[derive(Debug, Clone, Copy, Default)]
-struct Share {
+struct Tally {
     nodes: usize,
     rejected_by: Option<Constraint>,
     /// By resource, in the order of [`Resource::ALL`]; 0 where there is enough.
@@ -22,7 +22,7 @@ struct Share {
 #[derive(Debug, Default)]
 pub(super) struct Refusal {
     seen: u64,
-    shares: Vec<Share>,
+    tallies: Vec<Tally>,
     nodes: usize,
     fits_when_empty: usize,
     /// Nodes ruled out, by constraint in the order of [`Constraint::ALL`].
@@ -51,21 +51,21 @@ impl Refusal {
         let changed = classes.changed_since(self.seen).filter(|_| slots <= self.nearest[0].len());
         match changed {
             Some(changed) => {
-                self.shares.resize(slots, Share::default());
+                self.tallies.resize(slots, Tally::default());
                 for &class in changed {
                     self.refresh(classes, class, pod);
                     for (index, nearest) in self.nearest.iter_mut().enumerate() {
-                        nearest.set(class.index(), self.shares[class.index()].miss(index));
+                        nearest.set(class.index(), self.tallies[class.index()].miss(index));
                     }
                 }
             }
             None => {
-                *self = Refusal { shares: vec![Share::default(); slots], ..Refusal::default() };
+                *self = Refusal { tallies: vec![Tally::default(); slots], ..Refusal::default() };
                 for class in classes.ids() {
                     self.refresh(classes, class, pod);
                 }
                 for (index, nearest) in self.nearest.iter_mut().enumerate() {
-                    nearest.reset(self.shares.iter().map(|share| share.miss(index)));
+                    nearest.reset(self.tallies.iter().map(|tally| tally.miss(index)));
                 }
             }
         }
@@ -73,8 +73,8 @@ impl Refusal {
     }
 
     fn refresh(&mut self, classes: &Classes, id: ClassId, pod: &PodShape) {
-        let old = std::mem::replace(&mut self.shares[id.index()], Share::of(classes, id, pod));
-        let new = self.shares[id.index()];
+        let old = std::mem::replace(&mut self.tallies[id.index()], Tally::of(classes, id, pod));
+        let new = self.tallies[id.index()];
         self.nodes = self.nodes + new.nodes - old.nodes;
         self.fits_when_empty =
             self.fits_when_empty + usize::from(new.fits_when_empty) - usize::from(old.fits_when_empty);
@@ -100,17 +100,17 @@ impl Refusal {
     }
 }
 
-impl Share {
+impl Tally {
     fn of(classes: &Classes, id: ClassId, pod: &PodShape) -> Self {
         let class = classes.get(id);
         let nodes = class.members.len();
         if nodes == 0 {
-            return Share::default();
+            return Tally::default();
         }
         let (shape, free) = (&class.state.shape, &class.state.free);
         match filter::shape_rejection(shape, pod) {
-            Some(constraint) => Share { nodes, rejected_by: Some(constraint), ..Share::default() },
-            None => Share {
+            Some(constraint) => Tally { nodes, rejected_by: Some(constraint), ..Tally::default() },
+            None => Tally {
                 nodes,
                 rejected_by: None,
                 missing: Resource::ALL.map(|resource| resource.missing(free, pod)),

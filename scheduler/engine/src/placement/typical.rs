@@ -59,12 +59,20 @@ impl Seen {
 }
 
 /// Counts of pods seen, in fixed point so that halving forgets gently and stays exact.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct TypicalPods {
     counts: BTreeMap<PodClass, Seen>,
     total: u64,
     /// Total at which expectations are worked out anew.
     refresh_at: u64,
+}
+
+#[cfg(test)]
+impl TypicalPods {
+    /// Changes whenever expectations are due.
+    pub(super) fn refreshes(&self) -> u64 {
+        self.refresh_at
+    }
 }
 
 /// One pod seen.
@@ -80,7 +88,7 @@ impl TypicalPods {
     /// The expectation given by a list.
     pub(super) fn of(pods: &[PodShape]) -> Self {
         let mut typical = TypicalPods::default();
-        for pod in pods {
+        for pod in pods.iter().filter(|pod| pod.gpu.is_possible()) {
             typical.counts.entry(PodClass::of(pod)).or_default().add(pod);
             typical.total += ONE;
         }
@@ -133,5 +141,27 @@ impl TypicalPods {
             memory_bytes: (seen.memory / u128::from(seen.count)) as u64,
         };
         classes.into_iter().take(listed).map(typical).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_pods_fade_and_memory_is_averaged() {
+        let pod = |cpu_milli, memory_bytes| PodShape { cpu_milli, memory_bytes, ..PodShape::default() };
+        let mut typical = TypicalPods::default();
+        for _ in 0..REMEMBERED_MAX - 1 {
+            typical.observe(&pod(1, 100));
+        }
+        assert_eq!(typical.list()[0].memory_bytes, 100);
+        for _ in 0..REMEMBERED_MAX {
+            typical.observe(&pod(2, 300));
+        }
+        let list = typical.list();
+        assert_eq!((list[0].class.cpu_milli, list[0].memory_bytes), (2, 300), "the newer kind leads by now");
+        assert_eq!((list[1].class.cpu_milli, list[1].memory_bytes), (1, 100), "and memory fades with its pods");
+        assert!(list[0].weight > 0.6, "{}", list[0].weight);
     }
 }
