@@ -1,6 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench doc check-tools
+.PHONY: help demo build test lint bench check-tools
+
+RUST_OLDEST := 1.89.0
 
 REPORT := target/berth-report.html
 
@@ -10,6 +12,9 @@ help: ## List what can be made
 check-tools:
 	@command -v cargo >/dev/null || { \
 	  echo "berth: cargo is missing. Install Rust 1.89 or newer with rustup (see rust-lang.org, Install), then try again." >&2; exit 1; }
+	@have=$$(cargo --version | cut -d ' ' -f 2); \
+	  printf '%s\n' $(RUST_OLDEST) "$${have%%-*}" | sort -C -V || { \
+	  echo "berth: cargo $$have is too old; Rust $(RUST_OLDEST) or newer is needed. Run: rustup update stable" >&2; exit 1; }
 	@command -v cc >/dev/null || { \
 	  echo "berth: a C linker (cc) is missing. Install one: apt-get install gcc, dnf install gcc, or xcode-select --install." >&2; exit 1; }
 
@@ -25,6 +30,8 @@ export PROPTEST_RNG_SEED ?= 42
 
 test: check-tools ## Run every test (parts that need ../shared say so where it is absent)
 	cargo test --workspace --locked
+	@shared=$${BERTH_SHARED:-../shared}; [ -d "$$shared/traces/openb" ] || \
+	  echo "berth: tests against published numbers were skipped: no openb trace in $$shared/traces/openb (BERTH_SHARED names another place)"
 
 lint: check-tools ## Check formatting, lints and, where cargo-deny is installed, licences
 	cargo fmt --all --check

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use berth::openb;
-use berth::pack::experiment::{self, Case, Classes, Experiment};
+use berth::pack::experiment::{self, Case, Classes, Experiment, Source};
 use berth::pack::summary::{Summary, summarise};
 use berth::trace::Trace;
 use berth_engine::{Policy, TieBreak};
@@ -20,8 +20,8 @@ fn cases(folder: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
     for name in TRACES {
         let pods = openb::read_pods(&folder.join(format!("openb_pod_list_{name}.csv"))).expect("pod list");
-        let trace = Arc::new(Trace { nodes: nodes.clone(), pods });
-        cases.extend(SEEDS.map(|seed| Case { name: name.to_owned(), trace: Arc::clone(&trace), seed }));
+        let source = Source::Trace(Arc::new(Trace { nodes: nodes.clone(), pods }));
+        cases.extend(SEEDS.map(|seed| Case { name: name.to_owned(), source: source.clone(), seed }));
     }
     cases
 }

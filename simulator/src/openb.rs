@@ -22,7 +22,7 @@ pub const CPU_MILLI_MAX: u64 = 1_000_000_000;
 pub const MEMORY_MIB_MAX: u64 = 16 << 20;
 
 /// Most GPUs of one node or pod: the engine's limit of GPUs in one node.
-pub const GPUS_MAX: u32 = 16;
+pub const GPUS_MAX: u32 = berth_engine::cluster::GPUS_PER_NODE_MAX as u32;
 
 /// Latest instant, seconds: leaves room for clocks that count from 1970, until the year 2106.
 pub const INSTANT_S_MAX: u64 = u32::MAX as u64;

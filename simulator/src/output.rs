@@ -34,7 +34,7 @@ pub enum OutputError {
         source: io::Error,
     },
     /// Writing broke off, or the rows could not be written at all; the cause says which.
-    #[error("{path}: writing broke off, and what was there before is unchanged; see the cause, or free some space")]
+    #[error("{path}: writing broke off, and what was there before is unchanged")]
     Write {
         /// The path asked for.
         path: Box<str>,
@@ -62,7 +62,12 @@ pub enum OutputError {
 /// Writes the file at `path` with `write`; it appears, or replaces the one there, only if all went well.
 /// A new file gets the usual permissions (0666 less the umask), a replaced one keeps those it had. A symbolic link is
 /// followed, so that the file it points to is replaced and not the link.
+/// A pipe or device is written to as it is: there is nothing to keep whole.
 pub fn write_atomically(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let written = File::options().write(true).open(path).and_then(|mut stream| write(&mut stream));
+        return written.map_err(|source| OutputError::Write { path: shown(path), source });
+    }
     let staged = Staged::write(path, write)?;
     staged.temporary.persist(&staged.target).map_err(|error| replace(path, error.error))?;
     Ok(())

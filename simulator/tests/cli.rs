@@ -34,6 +34,8 @@ fn stdout(output: &Output) -> String {
 fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
     let folder = folder();
     fs::write(folder.path().join("broken.csv"), PODS.replace("500", "5000")).expect("a small file");
+    fs::write(folder.path().join("no-gpus.csv"), "sn,cpu_milli,memory_mib,gpu,model\na,1,1,0,\n")
+        .expect("a small file");
     let cases = [
         ("", 2, "Usage: berth"),
         ("pack --wrong", 2, "--wrong"),
@@ -51,6 +53,15 @@ fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
         ),
         ("pack --nodes nodes.csv --pods pods.csv --quiet --fail-if allocated_percent<1", 0, ""),
         ("pack --nodes nodes.csv --pods pods.csv -o no/such/folder.csv", 1, "no/such/folder.csv"),
+        ("pack --nodes nodes.csv --pods pods.csv --seeds 1,1", 2, "seed `1` is given twice"),
+        ("pack --nodes nodes.csv --pods pods.csv,pods.csv", 2, "pod list `pods` is given twice"),
+        ("pack --nodes nodes.csv --pods pods.csv --policy berth --fail-if lead<9", 2, "lead"),
+        ("pack --nodes nodes.csv --pods pods.csv --fail-if bound_percent<1", 2, "bound_percent"),
+        ("pack --nodes nodes.csv --pods pods.csv -o pods.csv", 2, "pods.csv is an input"),
+        ("pack --nodes no-gpus.csv --pods pods.csv", 3, "no node of the cluster has a GPU"),
+        ("pack --nodes nodes.csv --pods pods.csv --jobs 100000", 2, "0..=1024"),
+        ("pack --nodes nodes.csv --pods pods.csv -o /dev/null", 0, ""),
+        ("simulate --nodes nodes.csv --pods timed.csv --report -", 2, "page for a browser"),
         ("simulate --nodes nodes.csv --pods pods.csv", 3, "berth pack"),
         ("simulate --nodes nodes.csv --pods timed.csv --report r.html --fail-if wait_mean_s>=0", 4, "--fail-if"),
     ];

@@ -1,5 +1,6 @@
 //! What the commands share: failures and their exit codes, value parsers, thresholds and where output goes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -60,12 +61,12 @@ pub struct RunArgs {
     #[arg(long, value_name = "ORDER", default_value = "rank", value_parser = parse_ties)]
     pub ties: TieBreak,
     /// Threads to use; 0 = one per core. The results do not depend on it
-    #[arg(short, long, default_value_t = 0)]
-    pub jobs: usize,
+    #[arg(short, long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub jobs: u16,
     /// How to print the results
     #[arg(long, value_enum, default_value_t = Format::Table, help_heading = "Output")]
     pub format: Format,
-    /// Write the results to this file instead of standard output
+    /// Write the results to this file instead of standard output (`-` is standard output)
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Exit with 4 if this holds for a policy's mean over the seeds, as in 'allocated_percent<95'; a metric that is not
@@ -97,8 +98,8 @@ fn by_name<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> Resul
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seeds(pub Vec<u64>);
 
-/// More seeds than this in one command is surely a slip of the finger.
-const SEEDS_MAX: u64 = 100_000;
+/// More seeds than this in one command is surely a slip of the finger, and would fill the memory with traces.
+const SEEDS_MAX: u64 = 1_000;
 
 impl FromStr for Seeds {
     type Err = String;
@@ -120,6 +121,9 @@ impl FromStr for Seeds {
                 return Err(format!("`{part}`: the first seed must not exceed the last, and {SEEDS_MAX} are enough"));
             }
             seeds.extend(first..=last);
+            if seeds.len() as u64 > SEEDS_MAX {
+                return Err(format!("more than {SEEDS_MAX} seeds"));
+            }
         }
         Ok(Seeds(seeds))
     }
@@ -189,12 +193,20 @@ impl Threshold {
         )))
     }
 
+    /// Is it about this metric?
+    pub fn is_about(&self, metric: &str) -> bool {
+        self.metric == metric
+    }
+
     /// Fails where the condition holds for the value of its metric. `value_of` gives a metric by name.
     ///
     /// # Errors
     /// When the condition holds; the message names `what` and the value.
     pub fn check(&self, what: &str, value_of: impl Fn(&str) -> Option<f64>) -> Result<(), Failure> {
-        let Some(value) = value_of(&self.metric) else { return Ok(()) };
+        let Some(value) = value_of(&self.metric) else {
+            let metric = &self.metric;
+            return Err(Failure::Usage(format!("--fail-if names `{metric}`, which was not worked out for {what}")));
+        };
         let holds = match self.comparison {
             Comparison::Less => value < self.limit,
             Comparison::LessOrEqual => value <= self.limit,
@@ -212,8 +224,8 @@ impl Threshold {
 ///
 /// # Errors
 /// When the threads cannot be started.
-pub fn on_threads<T: Send>(jobs: usize, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
+pub fn on_threads<T: Send>(jobs: u16, work: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.into()).build();
     let pool = pool.map_err(|error| Failure::Run(format!("cannot start {jobs} threads: {error}; try --jobs 1")))?;
     Ok(pool.install(work))
 }
@@ -236,9 +248,9 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// # Errors
 /// When they cannot be written there.
 pub fn deliver(text: &str, file: Option<&Path>) -> Result<(), Failure> {
-    let Some(file) = file else { return print(text) };
+    let Some(file) = file.filter(|file| *file != Path::new("-")) else { return print(text) };
     let written = output::write_atomically(file, |out| out.write_all(text.as_bytes()));
-    written.map_err(|error| Failure::Run(error.to_string()))
+    written.map_err(|error| Failure::Run(with_causes(&error)))
 }
 
 /// A progress bar on standard error; none when that is not a terminal, or when `quiet`.
@@ -257,6 +269,39 @@ pub fn progress(steps: u64, quiet: bool) -> ProgressBar {
 pub fn no_such_preset(name: &str) -> String {
     let names: Vec<&str> = generate::presets().iter().map(|preset| preset.name).collect();
     format!("there is no preset `{name}`; choose one of: {}", names.join(", "))
+}
+
+/// An error with what caused it, outermost first.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Refuses a list that names something twice: results are told apart by name.
+///
+/// # Errors
+/// When it does; the message says what and which.
+pub fn no_repeats<T: Ord + fmt::Display>(what: &str, all: impl IntoIterator<Item = T>) -> Result<(), Failure> {
+    let mut seen = BTreeSet::new();
+    for one in all {
+        if seen.contains(&one) {
+            return Err(Failure::Usage(format!("{what} `{one}` is given twice; results are told apart by it")));
+        }
+        seen.insert(one);
+    }
+    Ok(())
+}
+
+/// Refuses to write over what was read.
+///
+/// # Errors
+/// When an output is one of the inputs.
+pub fn not_over_input(outputs: &[Option<&Path>], inputs: &[&Path]) -> Result<(), Failure> {
+    let same = |a: &Path, b: &Path| a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    let clash = outputs.iter().flatten().find(|output| inputs.iter().any(|input| same(output, input)));
+    clash.map_or(Ok(()), |output| {
+        Err(Failure::Usage(format!("{} is an input; give the output a name of its own", output.display())))
+    })
 }
 
 /// The last part of a path without its extension, as results name it.

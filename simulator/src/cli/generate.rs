@@ -50,7 +50,7 @@ pub(super) fn run(args: GenerateArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::Run(format!("cannot make the folder {}: {error}", folder.display())))?;
     let (nodes_file, pods_file) = (folder.join("nodes.csv"), folder.join("pods.csv"));
     let written = output::write_all_atomically(&[(nodes_file.clone(), nodes), (pods_file.clone(), pods)]);
-    written.map_err(|error| Failure::Run(error.to_string()))?;
+    written.map_err(|error| Failure::Run(common::with_causes(&error)))?;
     if !args.quiet {
         let gpus: u32 = trace.nodes.iter().map(|node| node.gpus).sum();
         eprintln!(

@@ -41,14 +41,21 @@ pub(super) struct SimulateArgs {
           default_value = "berth,fgd,best-fit,gpu-packing,random")]
     policy: Vec<Policy>,
     /// Seeds: `7`, `1..5` (both ends included) or `1,2,5..9`. A seed makes the generated trace and the choices of the
-    /// policy `random`; with files, nothing else depends on it
-    #[arg(long, visible_alias = "seed", default_value = "1")]
-    seeds: Seeds,
+    /// policy `random`; with files, nothing else depends on it [default: 1..5, with files 1]
+    #[arg(long, visible_alias = "seed")]
+    seeds: Option<Seeds>,
     /// Write the HTML report to this file [default: berth-report.html; with another --format than table: no report]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     report: Option<PathBuf>,
     #[command(flatten)]
     run: RunArgs,
+}
+
+impl SimulateArgs {
+    fn seeds(&self) -> Seeds {
+        let default = if self.nodes.is_some() { vec![1] } else { (1..=5).collect() };
+        self.seeds.clone().unwrap_or(Seeds(default))
+    }
 }
 
 /// What is replayed.
@@ -64,6 +71,10 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
     let source = source(&args)?;
     let runs = simulate_all(&args, &source)?;
     let results = render(args.run.format, &runs)?;
+    common::deliver(&results, args.run.output.as_deref())?;
+    if !args.run.quiet {
+        say_what_never_starts(&runs);
+    }
     if let Some(path) = report_path(&args) {
         write_report(path, &source, &runs)?;
         if !args.run.quiet {
@@ -71,7 +82,6 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
             let _ = writeln!(std::io::stderr(), "Report: {} (one file; open it in a browser)", path.display());
         }
     }
-    common::deliver(&results, args.run.output.as_deref())?;
     let Some(threshold) = &args.run.fail_if else { return Ok(()) };
     let check = |summary: &simulate::PolicySummary| {
         threshold.check(&format!("policy {}", summary.policy.name()), |metric| Some(summary.get(metric).mean))
@@ -79,12 +89,27 @@ pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
     summarise(&runs).iter().try_for_each(check)
 }
 
+/// Pods that no node can take are no matter of policy: one word about them, before anybody reads too much into waits.
+fn say_what_never_starts(runs: &[RunResult]) {
+    for never in runs.first().iter().flat_map(|run| &run.never) {
+        let (pods, example, why) = (never.pods, &never.example_pod, &never.why);
+        let _ = writeln!(std::io::stderr(), "berth: {pods} pods can never start, such as `{example}`: {why}");
+    }
+}
+
 /// What can be said before anything is read.
 fn check(args: &SimulateArgs) -> Result<(), Failure> {
+    common::no_repeats("policy", args.policy.iter().map(|policy| policy.name()))?;
+    common::no_repeats("seed", &args.seeds().0)?;
     if let Some(threshold) = &args.run.fail_if {
         threshold.check_metric(&METRICS.map(|(name, _)| name))?;
     }
     let report = report_path(args);
+    let inputs: Vec<&Path> = args.pods.iter().chain(&args.nodes).map(PathBuf::as_path).collect();
+    common::not_over_input(&[args.run.output.as_deref(), report], &inputs)?;
+    if report == Some(Path::new("-")) {
+        return Err(Failure::Usage("the report is a page for a browser; give --report the name of a file".into()));
+    }
     if report.is_some() && report == args.run.output.as_deref() {
         return Err(Failure::Usage(
             "results and report cannot share a file; give --output and --report two names".into(),
@@ -100,14 +125,14 @@ fn report_path(args: &SimulateArgs) -> Option<&Path> {
 
 fn source(args: &SimulateArgs) -> Result<Source, Failure> {
     if let (Some(nodes), Some(pods)) = (&args.nodes, &args.pods) {
-        let input = |error: crate::input::InputError| Failure::Input(error.to_string());
+        let input = |error: crate::input::InputError| Failure::Input(common::with_causes(&error));
         let trace =
             Trace { nodes: openb::read_nodes(nodes).map_err(input)?, pods: openb::read_pods(pods).map_err(input)? };
         let name = format!("read from {} and {}", file_name(nodes), file_name(pods));
         return Ok(Source { name, traces: vec![trace] });
     }
     let preset = generate::find(&args.preset).ok_or_else(|| Failure::Usage(common::no_such_preset(&args.preset)))?;
-    let traces = args.seeds.0.iter().map(|&seed| generate::generate(preset, seed)).collect();
+    let traces = args.seeds().0.iter().map(|&seed| generate::generate(preset, seed)).collect();
     Ok(Source { name: format!("made by berth generate, preset {}", args.preset), traces })
 }
 
@@ -116,7 +141,7 @@ fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, 
     let config = |policy, seed| Config { policy, ties: args.run.ties, demand: Demand::Learnt, seed };
     let mut cases = Vec::new();
     for &policy in &args.policy {
-        for (index, &seed) in args.seeds.0.iter().enumerate() {
+        for (index, &seed) in args.seeds().0.iter().enumerate() {
             let trace = source.traces.get(index).or(source.traces.first());
             cases.extend(trace.map(|trace| Case { trace, config: config(policy, seed) }));
         }
@@ -130,10 +155,9 @@ fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, 
 /// The engine's refusal of a row is the row's fault, except where it is ours.
 fn failure(args: &SimulateArgs, error: &SimulateError) -> Failure {
     let file = args.pods.as_deref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     match error {
         SimulateError::Impossible(_) => Failure::Run(error.to_string()),
-        _ => Failure::Input(format!("{file}{error}{cause}")),
+        _ => Failure::Input(format!("{file}{}", common::with_causes(error))),
     }
 }
 
@@ -169,7 +193,12 @@ fn what_matters(words: impl Iterator<Item = String>) -> impl Iterator<Item = Str
     words.filter(move |word| {
         let value = std::mem::take(&mut value_follows);
         value_follows = !value && (word == "--jobs" || word == "-j");
-        !(value || value_follows || word.starts_with("--jobs=") || word == "--quiet" || word == "-q")
+        !(value
+            || value_follows
+            || word.starts_with("--jobs=")
+            || (word.starts_with("-j") && word.len() > 2)
+            || word == "--quiet"
+            || word == "-q")
     })
 }
 
@@ -198,7 +227,7 @@ mod tests {
 
     #[test]
     fn threads_and_quiet_are_left_out() {
-        let words = "berth simulate -j 4 --jobs=3 --seeds 1 --jobs 2 -q".split(' ').map(str::to_owned);
+        let words = "berth simulate -j 4 --jobs=3 -j3 --seeds 1 --jobs 2 -q".split(' ').map(str::to_owned);
         assert_eq!(what_matters(words).collect::<Vec<_>>().join(" "), "berth simulate --seeds 1");
     }
 }

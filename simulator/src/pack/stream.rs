@@ -30,16 +30,14 @@ pub struct Stream {
 /// Why there is no stream.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StreamError {
+    /// Per cents of nothing say nothing.
+    #[error("no node of the cluster has a GPU, so there is no GPU capacity to fill; add nodes that have")]
+    NoGpus,
     /// Cloning pods without GPUs forever would never reach the target.
-    #[error(
-        "nothing to inflate: {target_milli} milli-GPU are to be asked for, but none of the {pods} pods asks for a GPU; \
-         add pods that do"
-    )]
+    #[error("none of its {pods} pods asks for a GPU, so there is nothing to fill the GPUs with; add pods that do")]
     NothingToInflate {
         /// Number of pods given.
         pods: usize,
-        /// GPU demand to reach, thousandths.
-        target_milli: u64,
     },
 }
 
@@ -51,6 +49,9 @@ impl Stream {
     /// When pods are to be cloned but none asks for a GPU.
     pub fn new(nodes: &[NodeRow], pods: &[PodRow], seed: u64, target_percent: u32) -> Result<Self, StreamError> {
         let capacity_milli = nodes.iter().map(NodeRow::gpu_total_milli).fold(0, u64::saturating_add);
+        if capacity_milli == 0 {
+            return Err(StreamError::NoGpus);
+        }
         let target_milli = capacity_milli.saturating_mul(u64::from(target_percent)) / 100;
         let by_name = sorted_by_name(pods, |pod| &pod.name);
         let mut rand = GoRand::new(seed);
@@ -62,7 +63,7 @@ impl Stream {
             Ordering::Equal => {}
             Ordering::Greater => cut(&mut arrivals, pods, demand_milli - target_milli, &mut rand),
             Ordering::Less if demand_milli == 0 => {
-                return Err(StreamError::NothingToInflate { pods: pods.len(), target_milli });
+                return Err(StreamError::NothingToInflate { pods: pods.len() });
             }
             Ordering::Less => inflate(&mut arrivals, pods, &by_name, target_milli - demand_milli, &mut rand),
         }
@@ -207,10 +208,10 @@ mod tests {
     fn nothing_to_inflate_is_an_error_not_a_loop() {
         let nodes = cluster(&[1]);
         for pods in [vec![], vec![pod("a", 0, 0)]] {
-            let expected = StreamError::NothingToInflate { pods: pods.len(), target_milli: 1300 };
+            let expected = StreamError::NothingToInflate { pods: pods.len() };
             assert_eq!(Stream::new(&nodes, &pods, 1, 130), Err(expected));
         }
-        assert!(Stream::new(&[], &[pod("a", 0, 0)], 1, 130).is_ok(), "a target of 0 is met");
+        assert_eq!(Stream::new(&[], &[pod("a", 0, 0)], 1, 130), Err(StreamError::NoGpus));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::experiment::Outcome;
+use crate::simulate::mean_and_deviation;
 
 /// One policy on one trace at one column, over all seeds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -119,14 +120,11 @@ fn lead(these: &[&Outcome], others: &[&Outcome]) -> Lead {
 }
 
 fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    mean_and_deviation(values).0
 }
 
-/// Standard deviation of a sample; 0 for a single value.
 fn deviation(values: &[f64]) -> f64 {
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (squares / (values.len().saturating_sub(1)).max(1) as f64).sqrt()
+    mean_and_deviation(values).1
 }
 
 #[cfg(test)]

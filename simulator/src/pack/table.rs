@@ -41,16 +41,20 @@ fn table(summaries: &[Summary]) -> String {
 /// One policy: its allocation and, where it was compared, its lead.
 fn rows(of_policy: &[Summary]) -> Vec<Vec<String>> {
     let Some(first) = of_policy.first() else { return Vec::new() };
-    let allocated = |summary: &Summary| Some(format!("{:.2} ± {:.2}", summary.allocated_percent, summary.deviation));
+    let spread = |mean: String, spread: f64, seeds| if seeds > 1 { format!("{mean} ± {spread:.2}") } else { mean };
+    let allocated =
+        |summary: &Summary| Some(spread(format!("{:.2}", summary.allocated_percent), summary.deviation, summary.seeds));
     let mut rows = vec![row(first.policy, of_policy, allocated)];
     if let Some(Lead { over, .. }) = first.lead {
-        let with_lead = |text: fn(&Summary, &Lead) -> Option<String>| {
-            move |s: &Summary| s.lead.as_ref().and_then(|lead| text(s, lead))
+        let of = |summary: &Summary| summary.lead.clone().map(|lead| (summary.seeds, lead));
+        let lead = |summary: &Summary| {
+            of(summary).map(|(seeds, lead)| spread(format!("{:+.2}", lead.mean), lead.standard_error, seeds))
         };
-        let lead = with_lead(|_, lead| Some(format!("{:+.2} ± {:.2}", lead.mean, lead.standard_error)));
-        let ahead = with_lead(|summary, lead| Some(format!("{}/{}", lead.seeds_ahead, summary.seeds)));
-        let avoidable =
-            with_lead(|_, lead| Some(format!("{:.0} %", 100.0 * lead.avoidable_share.filter(|s| *s > 0.0)?)));
+        let ahead = |summary: &Summary| of(summary).map(|(seeds, lead)| format!("{}/{seeds}", lead.seeds_ahead));
+        let avoidable = |summary: &Summary| {
+            let share = of(summary)?.1.avoidable_share.filter(|share| *share > 0.0)?;
+            Some(format!("{:.0} %", 100.0 * share))
+        };
         rows.push(row(&format!("  over {over}, ± error"), of_policy, lead));
         rows.push(row("  seeds ahead", of_policy, ahead));
         rows.push(row("  of the avoidable", of_policy, avoidable));
