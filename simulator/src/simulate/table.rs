@@ -79,7 +79,7 @@ pub fn table(runs: &[RunResult]) -> String {
     table.set_header(["policy".to_owned()].into_iter().chain(titles));
     for summary in &summaries {
         // The deviation on a line of its own keeps the table within a terminal.
-        let cells = HEADLINES.iter().map(|headline| headline.cell(summary).replacen(" \u{b1} ", "\n\u{b1} ", 1));
+        let cells = HEADLINES.iter().map(|headline| headline.cell(summary).replacen("\u{a0}\u{b1}", "\n\u{b1}", 1));
         let never = count(summary.get("never_started").mean.round() as u64);
         table.add_row([summary.policy.name().to_owned()].into_iter().chain(cells).chain([never]));
     }
