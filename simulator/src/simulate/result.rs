@@ -163,13 +163,6 @@ pub struct NeverStarted {
     pub why: String,
 }
 
-impl RunResult {
-    /// A number of this run by the name it has in CSV and JSON output; `None` for a name that is not one.
-    pub fn metric(&self, name: &str) -> Option<f64> {
-        METRICS.iter().find(|(known, _)| *known == name).map(|(_, value)| value(self))
-    }
-}
-
 /// Reads one number off a run.
 pub type Metric = fn(&RunResult) -> f64;
 
