@@ -33,7 +33,7 @@ fn share(milli: u32, pod: PodRow) -> PodRow {
 }
 
 fn simulate(nodes: Vec<NodeRow>, pods: Vec<PodRow>) -> RunResult {
-    run(&Trace { nodes, pods }, Config::default(), &|_, _| {}).expect("a valid trace")
+    run(&Trace { nodes, pods }, Config::default(), &|_| {}).expect("a valid trace")
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn idle_gpus_are_stranded_only_as_far_as_pods_wait_for_them() {
 fn a_list_without_times_is_refused_and_pointed_to_pack() {
     let untimed = PodRow { times: None, ..pod("b", 1, 0, 0) };
     let trace = Trace { nodes: vec![node("n", 1)], pods: vec![pod("a", 1, 0, 1), untimed] };
-    let error = run(&trace, Config::default(), &|_, _| {}).expect_err("no times");
+    let error = run(&trace, Config::default(), &|_| {}).expect_err("no times");
     assert!(matches!(&error, SimulateError::NoTimes { without: 1, pods: 2, pod } if pod == "b"));
     assert!(error.to_string().contains("`berth pack`"), "{error}");
 }
@@ -123,7 +123,7 @@ fn nonsense_is_an_error_not_a_panic() {
         ("a share of nothing", nodes, vec![share(0, pod("a", 1, 0, 1))]),
         ("a node of a thousand GPUs", vec![node("n", 1000)], vec![pod("a", 1, 0, 1)]),
     ] {
-        assert!(run(&Trace { nodes, pods }, Config::default(), &|_, _| {}).is_err(), "{case}");
+        assert!(run(&Trace { nodes, pods }, Config::default(), &|_| {}).is_err(), "{case}");
     }
 }
 
@@ -154,7 +154,7 @@ fn threads_change_no_byte() {
         .collect();
     let on_threads = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(|| run_all(&cases, &|_, _| {})).expect("valid")
+        pool.install(|| run_all(&cases, &|_| {})).expect("valid")
     };
     let (once, again) = (on_threads(1), on_threads(4));
     assert_eq!(table::json(&once).expect("json"), table::json(&again).expect("json"));
@@ -166,7 +166,7 @@ fn threads_change_no_byte() {
 fn report(trace: &Trace, source: &str, command: &str) -> String {
     let config = |policy| Config { policy, ..Config::default() };
     let cases = [Policy::Berth, Policy::Random].map(|policy| Case { trace, config: config(policy) });
-    let runs = run_all(&cases, &|_, _| {}).expect("valid");
+    let runs = run_all(&cases, &|_| {}).expect("valid");
     let about = About { source: source.to_owned(), command: command.to_owned(), trace };
     render(&about, &runs).expect("the template fits")
 }

@@ -147,7 +147,7 @@ fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, 
         }
     }
     let bar = common::progress(cases.iter().map(Case::events).sum(), args.run.quiet);
-    let runs = common::on_threads(args.run.jobs, || simulate::run_all(&cases, &|done, _| bar.set_position(done)))?;
+    let runs = common::on_threads(args.run.jobs, || simulate::run_all(&cases, &|done| bar.set_position(done)))?;
     bar.finish_and_clear();
     runs.map_err(|error| failure(args, &error))
 }

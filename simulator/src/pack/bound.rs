@@ -11,7 +11,6 @@
 mod pattern;
 mod prices;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

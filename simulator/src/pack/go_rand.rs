@@ -185,7 +185,6 @@ fn x_to_the(exponent: u64) -> [u64; LENGTH] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -13,5 +13,4 @@ pub mod summary;
 pub mod table;
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod openb_rows;

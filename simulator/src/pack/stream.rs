@@ -123,7 +123,6 @@ fn sorted_by_name<T>(rows: &[T], name: impl Fn(&T) -> &str) -> Vec<usize> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::pack::openb_rows::{nodes, pods};

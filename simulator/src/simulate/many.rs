@@ -25,19 +25,18 @@ impl Case<'_> {
     }
 }
 
-/// Runs every case, on the threads of the rayon pool it is called in. `progress` is told how many of how many events
-/// are done, over all cases; it is called from any thread.
+/// Runs every case, on the threads of the rayon pool it is called in. `progress` is told how many events are done,
+/// over all cases; it is called from any thread.
 ///
 /// # Errors
 /// The first case, in order, that could not be run.
-pub fn run_all(cases: &[Case<'_>], progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Vec<RunResult>, SimulateError> {
-    let total: u64 = cases.iter().map(Case::events).sum();
+pub fn run_all(cases: &[Case<'_>], progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<RunResult>, SimulateError> {
     let done = AtomicU64::new(0);
     let run_one = |case: &Case<'_>| {
         let reported = Cell::new(0);
-        run(case.trace, case.config.clone(), &|run_done, _| {
+        run(case.trace, case.config.clone(), &|run_done| {
             let news = run_done - reported.replace(run_done);
-            progress(done.fetch_add(news, Ordering::Relaxed) + news, total);
+            progress(done.fetch_add(news, Ordering::Relaxed) + news);
         })
     };
     let results: Vec<_> = cases.par_iter().map(run_one).collect();

@@ -61,11 +61,11 @@ const CHECKS_PER_RUN: u64 = 8;
 const PROGRESS_EVERY: u64 = 256;
 
 /// Simulates one trace under one configuration, to the end of its last pod. Same input, same result, bit for bit.
-/// `progress` is told how many of how many events (arrivals and ends) are done.
+/// `progress` is told how many events (arrivals and ends) are done.
 ///
 /// # Errors
 /// When the trace has no pods, lacks times or contradicts itself.
-pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64, u64)) -> Result<RunResult, SimulateError> {
+pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64)) -> Result<RunResult, SimulateError> {
     let mut world = World::of(trace)?;
     let mut engine = Engine::new(config.clone());
     for (index, row) in (0u32..).zip(&trace.nodes) {
@@ -82,7 +82,7 @@ pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64, u64)) -> Result
         }
         let done = world.events_done();
         if done >= next_progress {
-            progress(done, total);
+            progress(done);
             next_progress = done + PROGRESS_EVERY;
         }
         if world.is_last_arrival(now) || (cfg!(debug_assertions) && done >= next_check) {
@@ -91,7 +91,7 @@ pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64, u64)) -> Result
         }
     }
     judge(&engine)?;
-    progress(total, total);
+    progress(total);
     Ok(world.into_result(&config))
 }
 
