@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Placement, PodShape, Shared};
+use crate::cluster::{Cluster, Hold, Placement, PodShape, Shared};
 use crate::decision::{Decision, Slot};
 use crate::placement::Placer;
 use crate::queue::Queue;
@@ -27,14 +27,14 @@ pub(crate) fn decide(cluster: &mut Cluster, queue: &mut Queue, placer: &mut Plac
 fn allocate(trial: &mut Trial<'_>, queue: &mut Queue, placer: &mut Placer) -> (Vec<Decision>, Vec<Shared<PodShape>>) {
     let (mut placed, mut refused) = (Vec::new(), Vec::new());
     while let Some((turn, shape)) = queue.next() {
-        let Some((slot, because)) = placer.choose(trial.cluster(), turn.pod, &shape) else {
+        let Some((slot, because)) = placer.choose(trial.cluster(), turn.pod, &shape, None) else {
             queue.block(&shape);
             refused.push(shape);
             continue;
         };
         let Slot { pod, node, gpus } = slot.clone();
         queue.remove(pod);
-        trial.place(pod, Placement { shape, node, gpus });
+        trial.place(pod, Placement { shape, node, gpus, hold: Hold::Held });
         placed.push(Decision::Bind { slot, because });
     }
     (placed, refused)

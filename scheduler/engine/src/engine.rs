@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::cluster::{Cluster, GPUS_PER_NODE_MAX, GpuRequest, Interner, PodShape, PodSpec};
+use crate::cluster::{Cluster, GPUS_PER_NODE_MAX, Interner, PodShape, PodSpec};
 use crate::cycle;
 use crate::decision::Decision;
 use crate::event::{Event, EventError};
@@ -76,6 +76,9 @@ impl Engine {
                     let (gpus, limit) = (spec.shape.gpus, GPUS_PER_NODE_MAX);
                     return Err(EventError::TooManyGpus { name: spec.name, gpus, limit });
                 }
+                if !spec.shape.mig_is_possible() {
+                    return Err(EventError::BadMigShape { name: spec.name });
+                }
                 self.cluster.add_node(node, spec);
                 self.queue.unblock();
             }
@@ -116,13 +119,16 @@ impl Engine {
         }
         let mut shape = spec.shape;
         if !shape.gpu.is_possible() {
-            return Err(EventError::BadGpuRequest { name: spec.name, asked: shape.gpu.total_milli() });
+            return Err(EventError::BadGpuRequest { name: spec.name, asked: shape.gpu });
         }
-        if shape.gpu == GpuRequest::None {
+        if !shape.is_possible() {
+            return Err(EventError::BadMigRequest { name: spec.name });
+        }
+        if !shape.wants_gpu() {
             shape.gpu_models.clear(); // says nothing about a pod that wants no GPU
         }
         let shape = self.shapes.intern(shape);
-        self.placer.observe(&shape);
+        self.placer.observe(&self.cluster, &shape);
         let turn = Turn { priority: Reverse(spec.priority), arrived: now, pod };
         self.turns.insert(pod, turn);
         self.queue.push(turn, shape);

@@ -1,6 +1,6 @@
 //! What happens to the cluster, as told by a driver, and what is wrong with what was told.
 
-use crate::cluster::{NodeSpec, PodSpec};
+use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
 use crate::units::{NodeId, PodId};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
@@ -72,13 +72,31 @@ pub enum EventError {
         /// Name given with the second.
         name: String,
     },
+    /// A node whose MIG instances are not listed as they should be.
+    #[error(
+        "node `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, at most 65535 of each"
+    )]
+    BadMigShape {
+        /// The node's name.
+        name: String,
+    },
     /// A request no GPU can meet.
-    #[error("pod `{name}` asks for {asked} thousandths of a GPU; a share is 1 to 999, a count 1 or more")]
+    #[error(
+        "pod `{name}` asks for {asked}; a share is 1 to 999 thousandths or at least 1 MiB of each of 1 to 16 GPUs, a count 1 or more"
+    )]
     BadGpuRequest {
         /// The pod's name.
         name: String,
         /// What it asks for.
-        asked: u64,
+        asked: GpuRequest,
+    },
+    /// A request for MIG instances that no node can meet.
+    #[error(
+        "pod `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, 1 or more, and no other GPUs"
+    )]
+    BadMigRequest {
+        /// The pod's name.
+        name: String,
     },
     /// An event about a pod that is not there.
     #[error("{pod} is neither waiting nor placed; it was never added or is already gone")]

@@ -19,7 +19,10 @@ mod queue;
 pub mod trial;
 pub mod units;
 
-pub use cluster::{Cluster, GpuRequest, NodeShape, NodeSpec, PodShape, PodSpec, Taint, TaintEffect, Toleration};
+pub use cluster::{
+    Cluster, GpuRequest, MigShape, NodeShape, NodeSpec, PodShape, PodSpec, Share, ShareSize, Taint, TaintEffect,
+    Toleration,
+};
 pub use decision::{Decision, Slot, Unplaceable};
 pub use engine::{Config, Engine};
 pub use event::{Event, EventError};
