@@ -17,6 +17,8 @@ pub(crate) fn allocate(context: &mut Context<'_>) {
         match placed {
             Ok(chosen) => {
                 trial.keep();
+                let name = &context.state.name(gang);
+                context.report.note(|| format!("  {name}: {} pods placed", chosen.len()));
                 context.report.placed(context.state, gang, &chosen);
                 for changed in context.waiting.refresh(context.state, context.rules, gang).into_iter().flatten() {
                     let head = context.waiting.head(changed).cloned();
@@ -26,6 +28,8 @@ pub(crate) fn allocate(context: &mut Context<'_>) {
             }
             Err(miss) => {
                 drop(trial);
+                let name = &context.state.name(gang);
+                context.report.note(|| format!("  {name}: {miss}"));
                 context.report.missed(line, gang, miss);
                 context.waiting.block(line);
                 serving.set(context.state, queue, line, None);

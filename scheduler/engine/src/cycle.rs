@@ -3,7 +3,6 @@
 
 use crate::decision::Decision;
 use crate::placement::Placer;
-use crate::queue::shares;
 use crate::queue::waiting::Waiting;
 use crate::report::Report;
 use crate::rules::Rules;
@@ -31,6 +30,17 @@ pub enum Pass {
 impl Pass {
     /// A whole cycle.
     pub const ALL: [Pass; 5] = [Pass::Allocate, Pass::Consolidate, Pass::Reclaim, Pass::Preempt, Pass::Stale];
+
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Allocate => "allocate",
+            Pass::Consolidate => "consolidate",
+            Pass::Reclaim => "reclaim",
+            Pass::Preempt => "preempt",
+            Pass::Stale => "stale",
+        }
+    }
 }
 
 /// What the passes work on.
@@ -47,8 +57,8 @@ pub(crate) struct Context<'a> {
 /// Runs some passes, books what they decide, and says why everybody else waits. Reasons are those that hold at the end.
 pub(crate) fn run(context: &mut Context<'_>, passes: &[Pass]) -> Vec<Decision> {
     context.catch_up();
-    shares::divide(context.state);
     for pass in passes {
+        context.report.note(|| format!("{}:", pass.name()));
         match pass {
             Pass::Allocate => allocate::allocate(context),
             Pass::Consolidate => victims::make_room(context, Action::Consolidate),

@@ -167,9 +167,11 @@ pub struct Slot {
 pub struct Choice {
     /// By this policy.
     pub policy: Policy,
+    /// The pod has to wait there until others have left. Nodes where it can start at once go first.
+    pub waits: bool,
     /// The least loss, in the policy's own unit; what the policy minimises.
     pub loss: i64,
-    /// The least loss on a node in another state, if the pod would have fitted there too.
+    /// The loss on the next best node in another state, if the pod would have fitted there too.
     pub next_loss: Option<i64>,
 }
 
@@ -239,6 +241,8 @@ impl fmt::Display for RuledOut {
             Resource::Memory => write!(f, " (nearest by {} MiB)", miss.div_ceil(1 << 20)),
             Resource::Gpus => write!(f, " (nearest by {miss})"),
             Resource::GpuShare => write!(f, " (nearest by {}.{:03} GPU)", miss / 1000, miss % 1000),
+            Resource::GpuMemory => write!(f, " (nearest by {miss} MiB)"),
+            Resource::Mig => write!(f, " (nearest by {miss})"),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::event::{Event, EventError};
 use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
-use crate::queue::{QueueSpec, Queues};
+use crate::queue::{QueueSpec, Queues, shares};
 use crate::report::Report;
 use crate::rules::Rules;
 use crate::search::Steps;
@@ -145,8 +145,14 @@ impl Engine {
         self.run(&Pass::ALL, now)
     }
 
-    /// Runs only some passes of a cycle.
+    /// Runs only some passes of a cycle, with fair shares worked out first.
     pub fn run(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
+        shares::divide(&mut self.state);
+        self.run_further(passes, now)
+    }
+
+    /// Runs further passes of a cycle: fair shares stay as they were at its start.
+    pub fn run_further(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
         let mut steps = Steps { left: self.rules.steps_per_cycle };
         let mut context = Context {
             state: &mut self.state,
@@ -160,6 +166,16 @@ impl Engine {
         cycle::run(&mut context, passes)
     }
 
+    /// Starts or stops writing down every step of a cycle, for [`Engine::take_trace`].
+    pub fn set_tracing(&mut self, on: bool) {
+        self.report.set_tracing(on);
+    }
+
+    /// What was written down since the last call, a line per step.
+    pub fn take_trace(&mut self) -> Vec<String> {
+        self.report.take_trace()
+    }
+
     fn add_node(&mut self, node: NodeId, spec: NodeSpec) -> Result<(), EventError> {
         if self.state.cluster.nodes().contains_key(&node) {
             return Err(EventError::NodeTwice { node, name: spec.name });
@@ -167,6 +183,9 @@ impl Engine {
         if spec.shape.gpus > GPUS_PER_NODE_MAX {
             let (gpus, limit) = (spec.shape.gpus, GPUS_PER_NODE_MAX);
             return Err(EventError::TooManyGpus { name: spec.name, gpus, limit });
+        }
+        if !spec.shape.mig_is_possible() {
+            return Err(EventError::BadMigShape { name: spec.name });
         }
         self.state.add_node(node, spec);
         Ok(())
@@ -248,7 +267,10 @@ impl Engine {
         }
         let mut shape = spec.shape;
         if !shape.gpu.is_possible() {
-            return Err(EventError::BadGpuRequest { name: spec.name, asked: shape.gpu.total_milli() });
+            return Err(EventError::BadGpuRequest { name: spec.name, asked: shape.gpu });
+        }
+        if !shape.is_possible() {
+            return Err(EventError::BadMigRequest { name: spec.name });
         }
         if !shape.wants_gpu() {
             shape.gpu_models.clear(); // says nothing about a pod that wants no GPU
@@ -265,7 +287,7 @@ impl Engine {
             self.check_seat(&spec.name, seat, &shape)?;
         }
         let shape = self.shapes.intern(shape);
-        self.placer.observe(&shape);
+        self.placer.observe(&self.state.cluster, &shape);
         if spec.gang.is_none() {
             let lone = GangSpec::lone(&spec.name, Self::DEFAULT_QUEUE, spec.priority.into(), now);
             self.state.add_gang(gang, lone);
@@ -295,10 +317,8 @@ impl Engine {
     /// A pod that runs somewhere already must be possible there: the driver is asked to look again otherwise.
     fn check_seat(&self, name: &str, seat: &Seat, shape: &PodShape) -> Result<(), EventError> {
         let node = self.state.cluster.state(seat.node).ok_or(EventError::NoSuchNode { node: seat.node })?;
-        match node.can_seat(shape, &seat.gpus, seat.stage) {
-            true => Ok(()),
-            false => Err(EventError::NoSeat { name: name.to_owned(), node: seat.node }),
-        }
+        let hold = seat.stage.hold().filter(|hold| node.can_seat(shape, &seat.gpus, *hold));
+        hold.map(|_| ()).ok_or_else(|| EventError::NoSeat { name: name.to_owned(), node: seat.node })
     }
 
     fn pod_gone(&mut self, pod: PodId, succeeded: bool) -> Result<(), EventError> {

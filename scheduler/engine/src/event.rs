@@ -1,6 +1,6 @@
 //! What happens to the cluster, as told by a driver, and what is wrong with what was told.
 
-use crate::cluster::{NodeSpec, PodSpec};
+use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
 use crate::gang::GangSpec;
 use crate::queue::QueueSpec;
 use crate::state::Budget;
@@ -126,6 +126,14 @@ pub enum EventError {
         /// The limit.
         limit: usize,
     },
+    /// A node whose MIG instances are not listed as they should be.
+    #[error(
+        "node `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, at most 65535 of each"
+    )]
+    BadMigShape {
+        /// The node's name.
+        name: String,
+    },
     /// An event about a node that is not there.
     #[error("{node} is not in the cluster; add it before naming it")]
     NoSuchNode {
@@ -141,12 +149,22 @@ pub enum EventError {
         name: String,
     },
     /// A request no GPU can meet.
-    #[error("pod `{name}` asks for {asked} thousandths of a GPU; a share is 1 to 999, a count 1 or more")]
+    #[error(
+        "pod `{name}` asks for {asked}; a share is 1 to 999 thousandths or at least 1 MiB of each of 1 to 16 GPUs, a count 1 or more"
+    )]
     BadGpuRequest {
         /// The pod's name.
         name: String,
         /// What it asks for.
-        asked: u64,
+        asked: GpuRequest,
+    },
+    /// A request for MIG instances that no node can meet.
+    #[error(
+        "pod `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, 1 or more, and no other GPUs"
+    )]
+    BadMigRequest {
+        /// The pod's name.
+        name: String,
     },
     /// An event about a queue that is not there.
     #[error("{queue} is not there; add it before naming it")]

@@ -31,7 +31,10 @@ mod usage;
 pub mod victims;
 mod why;
 
-pub use cluster::{Cluster, GpuRequest, NodeShape, NodeSpec, PodShape, PodSpec, Taint, TaintEffect, Toleration};
+pub use cluster::{
+    Cluster, GpuRequest, Member, MigShape, NodeShape, NodeSpec, PodShape, PodSpec, Seat, Share, ShareSize, Taint,
+    TaintEffect, Toleration,
+};
 pub use cycle::Pass;
 pub use decision::{Decision, Slot, Unplaceable};
 pub use engine::{Config, Engine};

@@ -24,6 +24,8 @@ pub(crate) struct Report {
     untold: BTreeSet<GangId>,
     /// What a line was told last.
     told: BTreeMap<LineId, Arc<Why>>,
+    /// Every step, if anybody wants to read it.
+    trace: Option<Vec<String>>,
 }
 
 impl Report {
@@ -35,6 +37,21 @@ impl Report {
     /// A gang is gone or has what it wanted.
     pub(crate) fn forget(&mut self, gang: GangId) {
         self.untold.remove(&gang);
+    }
+
+    pub(crate) fn set_tracing(&mut self, on: bool) {
+        self.trace = on.then(Vec::new);
+    }
+
+    pub(crate) fn take_trace(&mut self) -> Vec<String> {
+        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Writes a step down, if steps are written down.
+    pub(crate) fn note(&mut self, step: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(step());
+        }
     }
 
     fn plan(&mut self) -> PlanId {

@@ -42,6 +42,17 @@ pub(crate) enum Miss {
     Steps,
 }
 
+impl std::fmt::Display for Miss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Miss::Limit { queue, used, .. } => write!(f, "{queue} would use {used}, over its limit"),
+            Miss::Deserved { queue, used, .. } => write!(f, "{queue} would use {used}, more than it deserves"),
+            Miss::Room => f.write_str("no room"),
+            Miss::Steps => f.write_str("search cut off"),
+        }
+    }
+}
+
 /// Nodes a search is restricted to, ascending; all for `None`.
 type Scope = Option<Arc<Vec<NodeId>>>;
 
@@ -110,7 +121,7 @@ impl<'t, 's> Search<'t, 's> {
         let mark = self.trial.mark();
         self.chosen.clear();
         // With something leaving, room that is free now goes before room that is only promised.
-        let leaving = !self.promise && self.trial.state().cluster.is_anything_leaving();
+        let leaving = !self.promise && self.trial.state().cluster.is_in_motion();
         self.exhaustive = false;
         let mut found = false;
         for now_only in if leaving { &[true, false][..] } else { &[false] } {
@@ -179,7 +190,7 @@ impl<'t, 's> Search<'t, 's> {
     /// May there be a way that the policy's choices have missed?
     fn is_worth_exhausting(&mut self, task: &Task, chunk: &Chunk) -> bool {
         let shapes = self.shapes(task.parts.values().flatten());
-        let alike = shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_greedily());
+        let alike = shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
         let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
         if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
             return false;
@@ -306,7 +317,7 @@ impl<'t, 's> Search<'t, 's> {
         if choice.waits
             && let Some(home) = self.homes.get(&pod).and_then(|home| home.place.as_ref())
             && scope.is_none_or(|scope| scope.binary_search(&home.node).is_ok())
-            && cluster.fits_at(home)
+            && cluster.fits_later(home)
         {
             return Some((home.clone(), choice));
         }

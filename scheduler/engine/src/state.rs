@@ -48,11 +48,7 @@ impl Whereabouts {
 
     /// At one place; how it holds it follows from the stage.
     pub(crate) fn at(stage: Stage, mut place: Placement) -> Self {
-        place.hold = match stage {
-            Stage::Evicted => Hold::Leaving,
-            Stage::Nominated { .. } => Hold::Promised,
-            _ => Hold::Held,
-        };
+        place.hold = stage.hold().unwrap_or(Hold::Leaving);
         Whereabouts { stage, place: Some(place), former: None }
     }
 }
@@ -278,7 +274,7 @@ impl State {
 
     /// What a pod counts as while no node is chosen.
     pub(crate) fn estimate(&self, pod: &PodShape, assume: Assume) -> Amounts {
-        let gpu = match pod.gpu.share().map(|share| (share.size, share.devices)) {
+        let gpu = match pod.gpu.as_share().map(|share| (share.size, share.devices)) {
             Some((ShareSize::Memory(mib), devices)) => {
                 let mut known = self.memories.keys().copied().filter(|memory| *memory > LEAST_DEVICE_MEMORY);
                 let memory = match assume {
@@ -322,6 +318,11 @@ impl State {
             last = Some((pod.shape.id(), one));
         }
         sum
+    }
+
+    /// A gang's name, for people.
+    pub(crate) fn name(&self, gang: GangId) -> Arc<str> {
+        self.gangs.get(&gang).map_or_else(|| "?".into(), |gang| Arc::clone(&gang.spec.name))
     }
 
     /// What a gang asks for next.

@@ -13,7 +13,7 @@ pub use chunk::Chunk;
 pub(crate) use chunk::next_chunk;
 pub(crate) use unit::next_unit;
 
-use crate::cluster::Shared;
+use crate::cluster::{Hold, Shared};
 use crate::units::{GangId, PodId, QueueId, Timestamp};
 
 /// A gang as the driver describes it.
@@ -234,6 +234,16 @@ impl Stage {
     /// Nominated, placed or running.
     pub fn is_active(self) -> bool {
         matches!(self, Stage::Nominated { .. } | Stage::Placed | Stage::Running)
+    }
+
+    /// How it holds its place, if it has one.
+    pub(crate) fn hold(self) -> Option<Hold> {
+        match self {
+            Stage::Pending => None,
+            Stage::Nominated { .. } => Some(Hold::Promised),
+            Stage::Evicted => Some(Hold::Leaving),
+            Stage::Placed | Stage::Running | Stage::Stuck => Some(Hold::Held),
+        }
     }
 
     /// Does it count in its queues?

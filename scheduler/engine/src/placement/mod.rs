@@ -8,7 +8,10 @@ mod dot_product;
 mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
+mod gpus;
+mod places;
 mod random;
+pub(crate) use places::{Place, count_on};
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -19,13 +22,14 @@ mod typical;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PerGpu, PodShape, Shared};
+use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Share, ShareSize, Shared};
 use crate::decision::{Choice, Slot, Unplaceable};
 use crate::engine::Config;
 use crate::filter;
-use crate::units::{MilliGpu, NodeId, PodId};
+use crate::units::{NodeId, PodId};
 use berth::{Berth, Prices};
-use candidates::Candidates;
+use candidates::{Assessment, Candidates};
+use gpus::GpuSet;
 use refusal::Refusal;
 pub use ties::TieBreak;
 use typical::TypicalPods;
@@ -89,8 +93,8 @@ pub enum Demand {
 struct Loss {
     /// Less is better.
     loss: i64,
-    /// For a share: the GPU it would take.
-    gpu: u8,
+    /// For a share: the GPUs it would take.
+    gpus: GpuSet,
 }
 
 /// Chooses places by a policy. Owns the policy's expectations and, for each pod shape in use, the order of the node
@@ -139,35 +143,38 @@ impl Placer {
     }
 
     /// Takes note of a pod that arrived, as a sign of what arrives later.
-    pub(crate) fn observe(&mut self, pod: &PodShape) {
-        let learns = self.config.demand == Demand::Learnt && matches!(self.rule, Rule::Fgd(_) | Rule::Berth(_));
-        if learns && self.typical.observe(pod) {
+    pub(crate) fn observe(&mut self, cluster: &Cluster, pod: &PodShape) {
+        if self.config.demand != Demand::Learnt || !matches!(self.rule, Rule::Fgd(_) | Rule::Berth(_)) {
+            return;
+        }
+        let device_mib = match pod.gpu {
+            GpuRequest::Share(Share { size: ShareSize::Memory(_), .. }) => cluster.gpu_memory_least_mib(),
+            _ => 0,
+        };
+        if self.typical.observe(pod, device_mib) {
             self.rule = Rule::of(self.config.policy, &self.typical);
             self.shapes.clear();
         }
     }
 
-    /// The place where the policy loses least, or none where the pod fits nowhere.
-    pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
-        let prices = match &mut self.rule {
-            Rule::Berth(berth) => {
-                berth.catch_up(cluster);
-                berth.prices(cluster, shape)
-            }
-            _ => Prices::new(),
-        };
+    /// The place where the policy loses least among the nodes in scope (ascending ids; `None` = all nodes), where the pod
+    /// can start at once before where it has to wait; none where it fits nowhere.
+    pub(crate) fn choose(
+        &mut self,
+        cluster: &Cluster,
+        pod: PodId,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Option<(Slot, Choice)> {
+        let prices = self.prices(cluster, shape);
         let mut known = self.recall(cluster, shape);
         let judge = ShapeJudge { ties: self.config.ties, rule: &self.rule, prices: &prices, pod: shape };
-        known.candidates.catch_up(cluster.classes(), &prices, &judge);
-        let chosen = match self.rule {
-            Rule::Random => random::choose(&known.candidates, cluster, self.config.seed, pod, shape),
-            _ => known.candidates.best(),
-        };
+        let chosen = known.choose(cluster, pod, scope, &judge, self.config.seed);
         self.shapes.insert(shape.id(), known);
         let chosen = chosen?;
-        let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpu)?;
-        let because = Choice { policy: self.config.policy, loss: chosen.loss, next_loss: chosen.next_loss };
-        Some((Slot { pod, node: chosen.node, gpus }, because))
+        let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpus, chosen.waits)?;
+        let Chosen { node, waits, loss, next_loss, .. } = chosen;
+        Some((Slot { pod, node, gpus }, Choice { policy: self.config.policy, waits, loss, next_loss }))
     }
 
     /// Why a pod for which [`Placer::choose`] just found no place has none.
@@ -176,6 +183,13 @@ impl Placer {
         let why = known.refusal.of(cluster.classes(), shape);
         self.shapes.insert(shape.id(), known);
         why
+    }
+
+    /// What the pod has to pay beyond its loss, as the cluster is now.
+    fn prices(&mut self, cluster: &Cluster, pod: &PodShape) -> Prices {
+        let Rule::Berth(berth) = &mut self.rule else { return Prices::new() };
+        berth.catch_up(cluster);
+        berth.prices(cluster, pod)
     }
 
     /// Takes out what is known of a shape, for the caller to put back; makes room for it first.
@@ -188,6 +202,39 @@ impl Placer {
             self.shapes.remove(&oldest);
         }
         Known { last_use: self.uses, ..known }
+    }
+}
+
+impl Known {
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        pod: PodId,
+        scope: Option<&[NodeId]>,
+        judge: &ShapeJudge<'_>,
+        seed: u64,
+    ) -> Option<Chosen> {
+        let candidates = &mut self.candidates;
+        if scope.is_none() {
+            candidates.catch_up(cluster.classes(), judge.prices, judge);
+        }
+        match (judge.rule, scope) {
+            (Rule::Random, Some(scope)) => {
+                let fits = |node: &NodeId| candidates.waits_on(cluster, *node, judge);
+                random::choose(scope.iter().filter_map(fits), seed, pod, judge.pod)
+            }
+            (Rule::Random, None) => {
+                let fitting = candidates.fitting(cluster.classes());
+                let nodes =
+                    fitting.flat_map(|(waits, class)| class.members.iter().map(move |n| (waits, *n, &class.state)));
+                random::choose(nodes, seed, pod, judge.pod)
+            }
+            (_, Some(scope)) => {
+                let keys = candidates.keys_in(cluster, Some(scope), judge);
+                candidates.best_of(&keys)
+            }
+            (_, None) => candidates.best(),
+        }
     }
 }
 
@@ -214,24 +261,26 @@ struct ShapeJudge<'a> {
 }
 
 impl candidates::Judge for ShapeJudge<'_> {
-    fn assess(&self, node: &NodeState) -> Option<(Loss, u32)> {
+    fn assess(&self, node: &NodeState) -> Option<Assessment> {
         let pod = self.pod;
         if !filter::fits(node, pod) {
             return None;
         }
+        let waits = filter::must_wait(node, pod);
+        let node = &*node.seen(waits);
         let loss = match self.rule {
-            Rule::Random => Loss { loss: 0, gpu: 0 },
+            Rule::Random => Loss { loss: 0, gpus: GpuSet::default() },
             Rule::Plain(loss) => loss(node, pod),
             Rule::Fgd(targets) => targets.loss(node, pod),
             Rule::Berth(berth) => berth.loss(node, pod),
         };
-        Some((loss, self.ties.rank(node, pod)))
+        Some(Assessment { waits, loss, tie: self.ties.rank(node, pod) })
     }
 
-    fn priced(&self, loss: Loss, node: &NodeState) -> i64 {
+    fn priced(&self, assessment: &Assessment, node: &NodeState) -> i64 {
         match self.rule {
-            Rule::Berth(berth) => berth.priced(self.prices, loss, node, self.pod),
-            _ => loss.loss,
+            Rule::Berth(berth) => berth.priced(self.prices, assessment.loss, &node.seen(assessment.waits), self.pod),
+            _ => assessment.loss.loss,
         }
     }
 }
@@ -240,51 +289,17 @@ impl candidates::Judge for ShapeJudge<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Chosen {
     node: NodeId,
-    gpu: u8,
+    gpus: GpuSet,
+    waits: bool,
     loss: i64,
     next_loss: Option<i64>,
 }
 
-/// The GPUs a pod gets on a node: the chosen one for a share, the first whole free ones otherwise.
-fn gpus_for(node: &NodeState, pod: &PodShape, share_gpu: u8) -> Option<GpuIndexes> {
+/// The GPUs a pod gets on a node: the chosen ones for a share, the first whole free ones otherwise.
+fn gpus_for(node: &NodeState, pod: &PodShape, share_gpus: GpuSet, waits: bool) -> Option<GpuIndexes> {
     match pod.gpu {
         GpuRequest::None => Some(GpuIndexes::new()),
-        GpuRequest::Share(_) => Some(GpuIndexes::from_slice(&[share_gpu])),
-        GpuRequest::Whole(count) => node.free.whole_gpus(count),
+        GpuRequest::Share(_) => Some(share_gpus.indexes()),
+        GpuRequest::Whole(count) => node.whole_gpus(count, waits),
     }
-}
-
-/// The fullest GPU that still has room for a share, of lowest index: the usual choice of policies with no opinion.
-fn fullest_gpu(node: &NodeState, pod: &PodShape) -> u8 {
-    let GpuRequest::Share(share) = pod.gpu else { return 0 };
-    let roomy = (0u8..).zip(&node.free.gpus).filter(|(_, left)| **left >= share);
-    roomy.min_by_key(|(index, left)| (**left, *index)).map_or(0, |(index, _)| index)
-}
-
-/// The least loss over the ways a pod could take GPUs of a node, given the loss for what would be left of them: every
-/// GPU with room for a share, or the first whole free ones.
-fn least_loss(node: &NodeState, pod: &PodShape, loss_with: impl Fn(&[MilliGpu]) -> i64) -> Loss {
-    let free = &node.free;
-    let mut gpus = free.gpus.clone();
-    let GpuRequest::Share(share) = pod.gpu else {
-        for gpu in free.whole_gpus(pod.gpu.count()).unwrap_or_default() {
-            gpus[usize::from(gpu)] = MilliGpu(0);
-        }
-        return Loss { loss: loss_with(&gpus), gpu: 0 };
-    };
-    let mut best = Loss { loss: i64::MAX, gpu: 0 };
-    let mut tried: PerGpu<MilliGpu> = PerGpu::new();
-    for (gpu, &left) in (0u8..).zip(&free.gpus) {
-        if left < share || tried.contains(&left) {
-            continue; // equal GPUs lose equally, and the lowest index wins
-        }
-        tried.push(left);
-        gpus[usize::from(gpu)] = MilliGpu(left.0 - share.0);
-        let loss = loss_with(&gpus);
-        gpus[usize::from(gpu)] = left;
-        if loss < best.loss {
-            best = Loss { loss, gpu };
-        }
-    }
-    best
 }

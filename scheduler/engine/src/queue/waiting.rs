@@ -173,13 +173,8 @@ impl Waiting {
     }
 
     /// The gangs of a line, first to last.
-    pub(crate) fn gangs(&self, line: LineId) -> impl Iterator<Item = GangId> + '_ {
-        self.lines.get(&line).into_iter().flat_map(|line| line.turns.iter().map(|turn| turn.gang))
-    }
-
-    /// Every waiting gang, by line.
-    pub(crate) fn all(&self) -> impl Iterator<Item = GangId> + '_ {
-        self.places.keys().copied()
+    pub(crate) fn turns(&self, line: LineId) -> impl Iterator<Item = &Turn> {
+        self.lines.get(&line).into_iter().flat_map(|line| line.turns.iter())
     }
 
     /// Nothing in this line fits: skips it until [`Waiting::unblock`].

@@ -41,6 +41,8 @@ impl Outcome {
 pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Action, gang: GangId) -> Option<Outcome> {
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
     let considered = consider(context, index, action, &claim)?;
+    let name = context.state.name(gang);
+    context.report.note(|| format!("  {name}: may {}, {} units to ask", action.name(), considered.len()));
     single_node(context, action, &claim, &considered).or_else(|| across_nodes(context, action, &claim, &considered))
 }
 
@@ -130,7 +132,7 @@ impl Room {
             let Some(now) = state.cluster.state(place.node) else { continue };
             let node = self.freed.entry(place.node).or_insert_with(|| now.clone());
             let before: Vec<u64> = self.wanted.iter().map(|(shape, ..)| count_on(node, shape)).collect();
-            node.give_back_later(place);
+            node.without(place);
             for ((shape, _, there), before) in self.wanted.iter_mut().zip(before) {
                 *there = *there + count_on(node, shape) - before;
             }

@@ -141,7 +141,7 @@ impl<'a> Asking<'a> {
             claim,
             rules,
             now,
-            waiting: asked.iter().map(|(queue, places)| (*queue, places.iter())).collect(),
+            waiting: asked.iter().map(|(queue, places)| (**queue, places.iter())).collect(),
             again: BTreeMap::new(),
             next: BTreeMap::new(),
             siblings: BTreeMap::new(),
