@@ -9,9 +9,7 @@ mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
 mod gpus;
-mod places;
 mod random;
-pub(crate) use places::{Place, count_on};
 mod refusal;
 #[cfg(test)]
 mod tests;
