@@ -78,6 +78,11 @@ pub fn must_wait(node: &NodeState, pod: &PodShape) -> bool {
     node.later.is_some() && !resources::fit(&node.shape, &node.at_once(), pod)
 }
 
+/// How many such pods may run on a node in this state at once, when those that leave have gone.
+pub(crate) fn how_many(node: &NodeState, pod: &PodShape) -> u32 {
+    if shape_rejection(&node.shape, pod).is_some() { 0 } else { resources::how_many(&node.shape, node.later(), pod) }
+}
+
 impl fmt::Display for Constraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -91,6 +91,39 @@ pub(crate) fn fit(node: &NodeShape, free: &Free, pod: &PodShape) -> bool {
     Resource::ALL.iter().all(|resource| resource.missing(node, free, pod) == 0)
 }
 
+/// How many pods of this kind there is enough of everything for, at once.
+pub(crate) fn how_many(node: &NodeShape, free: &Free, pod: &PodShape) -> u32 {
+    let by = |left: u64, each: u64| left.checked_div(each).unwrap_or(u64::MAX);
+    let by_mig = |(profile, each): &(String, u32)| by(free.mig_left(node, profile).into(), (*each).into());
+    let by_gpu = match pod.gpu {
+        GpuRequest::None => u64::MAX,
+        GpuRequest::Whole(count) => by(free.gpus_with(GPU) as u64, count as u64),
+        GpuRequest::Share(share) => how_many_shares(node, free, share),
+    };
+    let others = [by(free.cpu_milli, pod.cpu_milli), by(free.memory_bytes, pod.memory_bytes), by_gpu];
+    let least = others.into_iter().chain(pod.mig.iter().map(by_mig)).fold(free.pods.into(), u64::min);
+    least as u32 // no more than pods, which are
+}
+
+/// How many shares there is room for. `k` shares of `n` GPUs fit exactly if GPUs that take at most `k` parts each have room
+/// for `n × k` parts together: dealt out in turn, GPU after GPU, no share then meets a GPU twice.
+fn how_many_shares(node: &NodeShape, free: &Free, share: Share) -> u64 {
+    let parts = |gpu: usize| match (free.gpu_mib.get(gpu), share.size) {
+        (Some(left), size) => u64::from(*left) / u64::from(size.mib_of(node.gpu_memory_mib).max(1)),
+        (None, ShareSize::Milli(milli)) => free.gpus[gpu].milli() / milli.milli().max(1),
+        (None, ShareSize::Memory(_)) => 0,
+    };
+    let parts: SmallVec<[u64; 16]> = (0..free.gpus.len()).map(parts).collect();
+    let devices = u64::from(share.devices).max(1);
+    let room = |shares: u64| parts.iter().map(|parts| parts.min(&shares)).sum::<u64>() >= devices * shares;
+    let (mut fit, mut too_many) = (0, parts.iter().sum::<u64>() / devices + 1);
+    while fit + 1 < too_many {
+        let middle = fit.midpoint(too_many);
+        *(if room(middle) { &mut fit } else { &mut too_many }) = middle;
+    }
+    fit
+}
+
 /// Is there enough of everything but GPUs, and room on these GPUs?
 pub(crate) fn fit_on(node: &NodeShape, free: &Free, pod: &PodShape, gpus: &[u8]) -> bool {
     let mut others = Resource::ALL.iter().filter(|resource| !resource.is_by_gpu());

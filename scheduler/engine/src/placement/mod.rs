@@ -4,11 +4,14 @@
 mod berth;
 mod best_fit;
 mod candidates;
+mod capacity;
 mod dot_product;
 mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
 mod gpus;
+mod options;
+mod pack;
 mod random;
 mod refusal;
 #[cfg(test)]
@@ -27,7 +30,9 @@ use crate::filter;
 use crate::units::{NodeId, PodId};
 use berth::{Berth, Prices};
 use candidates::{Assessment, Candidates};
+use capacity::Capacity;
 use gpus::GpuSet;
+pub(crate) use options::Place;
 use refusal::Refusal;
 pub use ties::TieBreak;
 use typical::TypicalPods;
@@ -49,10 +54,13 @@ pub enum Policy {
     GpuClustering,
     /// Any node, by the seed.
     Random,
+    /// What is in use already first, of GPUs, then of nodes: the placement of the `kai` policy set.
+    Pack,
 }
 
 impl Policy {
-    /// Every policy, the default first.
+    /// Every policy for experiments that compare them, the default first. Not [`Policy::Pack`]: it is nobody's proposal,
+    /// but what some rules ask for.
     pub const ALL: [Policy; 7] = [
         Policy::Berth,
         Policy::Fgd,
@@ -73,6 +81,7 @@ impl Policy {
             Policy::GpuPacking => "gpu-packing",
             Policy::GpuClustering => "gpu-clustering",
             Policy::Random => "random",
+            Policy::Pack => "pack",
         }
     }
 }
@@ -113,6 +122,7 @@ pub(crate) struct Placer {
 struct Known {
     candidates: Candidates<Prices>,
     refusal: Refusal,
+    capacity: Capacity,
     last_use: u64,
 }
 
@@ -126,8 +136,8 @@ enum Rule {
     Berth(Box<Berth>),
 }
 
-/// How much is remembered, in pod shapes times class slots of about 250 bytes: a gigabyte at the very most. What was used
-/// longest ago is forgotten first, and looked up anew when it is wanted again.
+/// How much is remembered, in pod shapes times class slots of about 300 bytes: little more than a gigabyte at the very
+/// most. What was used longest ago is forgotten first, and looked up anew when it is wanted again.
 const REMEMBERED_MAX: usize = if cfg!(test) { 64 } else { 4_000_000 };
 
 impl Placer {
@@ -173,6 +183,53 @@ impl Placer {
         let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpus, chosen.waits)?;
         let Chosen { node, waits, loss, next_loss, .. } = chosen;
         Some((Slot { pod, node, gpus }, Choice { policy: self.config.policy, waits, loss, next_loss }))
+    }
+
+    /// Every distinct way to place a pod of this shape among the nodes in scope, best first: of nodes in equal state the
+    /// first, there every distinct choice of GPUs. The first is what [`Placer::choose`] takes, unless it leaves that to
+    /// chance.
+    pub(crate) fn options(
+        &mut self,
+        cluster: &Cluster,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Vec<Place> {
+        let prices = self.prices(cluster, shape);
+        let mut known = self.recall(cluster, shape);
+        let judge = ShapeJudge { ties: self.config.ties, rule: &self.rule, prices: &prices, pod: shape };
+        let mut found = Vec::new();
+        for key in known.candidates.keys_in(cluster, scope, &judge) {
+            let Some((state, opinion)) = cluster.state(key.first).zip(known.candidates.assessment(&key)) else {
+                continue;
+            };
+            let preferred = gpus_for(state, shape, opinion.loss.gpus, opinion.waits);
+            options::add(&mut found, &key, state, shape, preferred.as_ref());
+        }
+        self.shapes.insert(shape.id(), known);
+        found.sort_unstable_by_key(|(order, _)| *order);
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// How many pods of this shape fit at once on the nodes in scope, when those that leave have gone; at most `at_most`.
+    pub(crate) fn capacity(
+        &mut self,
+        cluster: &Cluster,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+        at_most: u64,
+    ) -> u64 {
+        let mut known = self.recall(cluster, shape);
+        let room = match scope {
+            None => known.capacity.everywhere(cluster.classes(), shape),
+            Some(scope) => known.capacity.among(cluster, scope, shape, at_most),
+        };
+        self.shapes.insert(shape.id(), known);
+        room.min(at_most)
+    }
+
+    /// How places are ordered.
+    pub(crate) fn policy(&self) -> Policy {
+        self.config.policy
     }
 
     /// Why a pod for which [`Placer::choose`] just found no place has none.
@@ -246,6 +303,7 @@ impl Rule {
             Policy::GpuPacking => Rule::Plain(gpu_packing::loss),
             Policy::GpuClustering => Rule::Plain(gpu_clustering::loss),
             Policy::Random => Rule::Random,
+            Policy::Pack => Rule::Plain(pack::loss),
         }
     }
 }
