@@ -8,7 +8,7 @@ use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
 use crate::gang::{Stage, Turn};
-use crate::placement::count_on;
+use crate::filter::how_many;
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
 use crate::search::Search;
@@ -131,10 +131,10 @@ impl Room {
             let Some(place) = state.cluster.placed().get(pod) else { continue };
             let Some(now) = state.cluster.state(place.node) else { continue };
             let node = self.freed.entry(place.node).or_insert_with(|| now.clone());
-            let before: Vec<u64> = self.wanted.iter().map(|(shape, ..)| count_on(node, shape)).collect();
+            let before: Vec<u64> = self.wanted.iter().map(|(shape, ..)| u64::from(how_many(node, shape))).collect();
             node.without(place);
             for ((shape, _, there), before) in self.wanted.iter_mut().zip(before) {
-                *there = *there + count_on(node, shape) - before;
+                *there = *there + u64::from(how_many(node, shape)) - before;
             }
         }
     }
