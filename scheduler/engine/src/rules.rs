@@ -2,6 +2,7 @@
 //! KAI-Scheduler is a value in here; no pass asks which set is in force.
 
 use crate::gang::{Health, StaleGrace};
+use crate::victims::Action;
 
 /// A set of choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,15 @@ pub enum StaleTest {
     AnySubgroup,
 }
 
+/// When the claimant of a plan is placed, once its victims are thought away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimantPlaced {
+    /// In its turn among the victims, which are placed again as if they waited.
+    InTurn,
+    /// Before everybody else.
+    First,
+}
+
 /// What happens to a gang that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitingRule {
@@ -97,6 +107,16 @@ impl Rules {
             waiting: WaitingRule::Skip,
             stale_test: StaleTest::AnySubgroup,
             ..Rules::default()
+        }
+    }
+
+    /// When the claimant is placed, one way after the other until one works. Consolidation is a question of packing: more
+    /// than one way is worth trying.
+    pub(crate) fn replay(&self, action: Action) -> &'static [ClaimantPlaced] {
+        match (self.reprieve, action) {
+            (true, _) => &[ClaimantPlaced::First],
+            (false, Action::Consolidate) => &[ClaimantPlaced::InTurn, ClaimantPlaced::First],
+            (false, _) => &[ClaimantPlaced::InTurn],
         }
     }
 

@@ -3,7 +3,9 @@
 //! `compare` and `invariants` say what is wrong with it.
 
 pub mod compare;
+mod convert;
 pub mod format;
 pub mod invariants;
+pub mod play;
 pub mod played;
 pub mod world;

@@ -177,6 +177,17 @@ impl Waiting {
         self.lines.get(&line).into_iter().flat_map(|line| line.turns.iter())
     }
 
+    /// The first gang that waits in each leaf.
+    pub(crate) fn heads(&self) -> BTreeMap<QueueId, Turn> {
+        let mut heads: BTreeMap<QueueId, Turn> = BTreeMap::new();
+        for (line, turn) in self.lines(true) {
+            if heads.get(&line.queue).is_none_or(|head| turn < head) {
+                heads.insert(line.queue, turn.clone());
+            }
+        }
+        heads
+    }
+
     /// Nothing in this line fits: skips it until [`Waiting::unblock`].
     pub(crate) fn block(&mut self, line: LineId) {
         if let Some(known) = self.lines.get_mut(&line) {
