@@ -312,7 +312,11 @@ impl Player {
                     self.tell(Happens::NominationExpired { pod })?;
                 }
                 Stage::Evicted if job.terminates_slowly => {}
-                Stage::Evicted | Stage::Nominated { .. } => self.make_anew(&job.name, &task)?,
+                Stage::Nominated { .. } => {
+                    self.tell(Happens::NominationExpired { pod })?;
+                    self.make_anew(&job.name, &task)?;
+                }
+                Stage::Evicted => self.make_anew(&job.name, &task)?,
                 _ => {}
             }
         }
