@@ -283,7 +283,8 @@ impl Engine {
             None => (Self::lone_gang(id), 0),
             Some(member) => {
                 let gang = self.state.gangs.get(&member.gang).ok_or(EventError::NoSuchGang { gang: member.gang })?;
-                let subgroup = || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
+                let subgroup =
+                    || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
                 (member.gang, gang.tree.leaf_named(&member.subgroup).ok_or_else(subgroup)?)
             }
         };

@@ -87,7 +87,9 @@ impl Reservations {
 
 /// The first gang of a queue has no room: reserves for it, if the rules say so. Returns whether the reservation is new.
 pub(crate) fn reserve(context: &mut Context<'_>, id: GangId) -> bool {
-    let WaitingRule::Reserve { dated, passed_over_max_ms, departures_max } = context.rules.waiting else { return false };
+    let WaitingRule::Reserve { dated, passed_over_max_ms, departures_max } = context.rules.waiting else {
+        return false;
+    };
     let Some(gang) = context.state.gangs.get(&id) else { return false };
     let overdue = gang.passed_over.is_some_and(|passed| {
         context.now.0.saturating_sub(passed.since.0) >= passed_over_max_ms
@@ -178,9 +180,9 @@ fn backing(state: &State, reservation: &Reservation) -> Vec<(PodShape, NodeId, G
     let mut backing = Vec::new();
     for (_, place) in &reservation.places {
         let Some(node) = state.cluster.state(place.node) else { continue };
-        let known = nodes.entry(place.node).or_insert_with(|| {
-            (node.clone(), Returning::by(state, place.node, reservation.from))
-        });
+        let known = nodes
+            .entry(place.node)
+            .or_insert_with(|| (node.clone(), Returning::by(state, place.node, reservation.from)));
         if known.0.later().pods == 0 {
             continue;
         }

@@ -155,7 +155,8 @@ impl Player {
 
     fn set_budgets(&mut self) -> Result<(), EventError> {
         for budget in self.world.budgets.clone() {
-            let matches = |task: &Task| budget.match_labels.iter().all(|(key, value)| task.labels.get(key) == Some(value));
+            let matches =
+                |task: &Task| budget.match_labels.iter().all(|(key, value)| task.labels.get(key) == Some(value));
             let matching: Vec<String> =
                 self.world.tasks().filter(|(_, task)| matches(task)).map(|(_, task)| task.name.clone()).collect();
             let runs = |name: &&String| self.now_of(name).state == TaskState::Running;
@@ -295,7 +296,8 @@ impl Player {
     }
 
     fn slot(&self, one: &Assigned) -> (String, String, Vec<u32>) {
-        let shared = self.engine.state().pods().get(&one.slot.pod).is_some_and(|pod| pod.shape.gpu.as_share().is_some());
+        let shared =
+            self.engine.state().pods().get(&one.slot.pod).is_some_and(|pod| pod.shape.gpu.as_share().is_some());
         let devices = one.slot.gpus.iter().map(|gpu| u32::from(*gpu)).filter(|_| shared).collect();
         (self.task_name(one.slot.pod), self.node_name(one.slot.node), devices)
     }
@@ -408,12 +410,19 @@ impl Player {
     }
 
     fn remove_node(&mut self, world: &World, name: &str) -> Result<(), EventError> {
-        let lost: BTreeSet<String> =
-            self.state().into_iter().filter(|(_, now)| now.node.as_deref() == Some(name)).map(|(task, _)| task).collect();
+        let lost: BTreeSet<String> = self
+            .state()
+            .into_iter()
+            .filter(|(_, now)| now.node.as_deref() == Some(name))
+            .map(|(task, _)| task)
+            .collect();
         let Some(node) = self.nodes.remove(name) else { return Ok(()) };
         self.tell(Happens::NodeRemoved { node })?;
-        let tasks: Vec<(String, Task)> =
-            world.tasks().filter(|(_, task)| lost.contains(&task.name)).map(|(job, task)| (job.name.clone(), task.clone())).collect();
+        let tasks: Vec<(String, Task)> = world
+            .tasks()
+            .filter(|(_, task)| lost.contains(&task.name))
+            .map(|(job, task)| (job.name.clone(), task.clone()))
+            .collect();
         for (job, task) in tasks {
             if self.pods.get(&task.name).is_some_and(|pod| !self.engine.state().pods().contains_key(pod)) {
                 self.pods.remove(&task.name);
