@@ -175,7 +175,7 @@ fn what_leaves_is_free_later_and_what_is_promised_is_not() {
 fn a_gpu_leaves_as_a_whole_only_when_all_its_pods_do() {
     let (mut cluster, shapes) = two_gpus();
     let mut trial = Trial::on(&mut cluster);
-    for (pod, gpu) in [(1, 0), (2, 0), (3, 1)] {
+    for (pod, gpu) in [(1, 1), (2, 1), (3, 0)] {
         trial.place(PodId(pod), placement(&shapes[1], &[gpu], Hold::Held));
     }
     let whole = |trial: &Trial<'_>, count| {
@@ -183,14 +183,15 @@ fn a_gpu_leaves_as_a_whole_only_when_all_its_pods_do() {
         node.whole_gpus(count, true).map(|gpus| gpus.to_vec())
     };
     rehold(&mut trial, PodId(1), Hold::Leaving);
-    assert_eq!(whole(&trial, 1), None, "half of GPU 0 stays in use");
+    assert_eq!(whole(&trial, 1), None, "half of GPU 1 stays in use");
     rehold(&mut trial, PodId(2), Hold::Leaving);
-    assert_eq!(whole(&trial, 1), Some(vec![0]));
+    assert_eq!(whole(&trial, 1), Some(vec![1]));
     trial.release(PodId(3));
-    assert_eq!(whole(&trial, 1), Some(vec![0]), "GPU 1 is idle, and stays so for who can start at once");
+    assert_eq!(whole(&trial, 1), Some(vec![1]), "GPU 0 is idle, and stays so for who can start at once");
     assert_eq!(whole(&trial, 2), Some(vec![0, 1]));
+    assert_eq!(whole(&trial, 3), None);
     let node = trial.cluster().state(NodeId(0)).expect("it is there");
-    assert_eq!(node.whole_gpus(1, false).map(|gpus| gpus.to_vec()), Some(vec![1]));
+    assert_eq!(node.whole_gpus(1, false).map(|gpus| gpus.to_vec()), Some(vec![0]));
 }
 
 #[test]
