@@ -1,6 +1,6 @@
 //! What is free now and what is free later, as pods leave, are promised places, come and go.
 
-use berth_engine::cluster::{Cluster, Hold, NodeState, Placement, Shared};
+use berth_engine::cluster::{Cluster, GpuKinds, Hold, NodeState, Placement, Shared};
 use berth_engine::trial::Trial;
 use berth_engine::*;
 use proptest::prelude::*;
@@ -155,13 +155,19 @@ fn what_leaves_is_free_later_and_what_is_promised_is_not() {
         let node = trial.cluster().state(NodeId(0)).expect("it is there");
         (node.free.gpu_mib.to_vec(), node.later().gpu_mib.to_vec(), node.later.is_none())
     };
+    let runs = |trial: &Trial<'_>, gpu| {
+        let node = trial.cluster().state(NodeId(0)).expect("it is there");
+        node.kinds.contain(GpuKinds::of(gpu))
+    };
     trial.place(PodId(1), placement(&shapes[0], &[0], Hold::Held));
     assert_eq!(free(&trial), (vec![0, 100], vec![0, 100], true));
     rehold(&mut trial, PodId(1), Hold::Leaving);
     assert_eq!(free(&trial), (vec![0, 100], vec![100, 100], false));
+    assert!(!runs(&trial, GpuRequest::Whole(1)), "who leaves is no company");
     trial.place(PodId(2), placement(&shapes[2], &[0], Hold::Promised));
     assert_eq!(free(&trial), (vec![0, 100], vec![40, 100], false), "promised from what is leaving");
     assert_eq!(trial.cluster().gpu_used_milli(), 1000, "promises use nothing yet");
+    assert!(runs(&trial, shapes[2].gpu), "who is promised a place is");
     trial.place(PodId(3), placement(&shapes[1], &[1], Hold::Held));
     assert_eq!(free(&trial), (vec![0, 50], vec![40, 50], false));
     trial.release(PodId(1));

@@ -231,6 +231,9 @@ fn packed(nodes: &[NodeShape], pods: &[(PodShape, &[u64])]) -> Vec<String> {
     places
 }
 
+/// What it shows, the nodes, the pods with those that are asked to leave before each, the places.
+type Packing<'a> = (&'a str, Vec<NodeShape>, Vec<(PodShape, &'a [u64])>, &'a [&'a str]);
+
 #[test]
 fn pack_fills_what_is_in_use() {
     let asks = |cpu_milli, gpu| (PodShape { cpu_milli, gpu, ..PodShape::default() }, &[][..]);
@@ -239,7 +242,7 @@ fn pack_fills_what_is_in_use() {
     let (large, small, bare) = (a_node(1000, 4), a_node(1000, 2), a_node(1000, 0));
     let leaving = |(shape, _): (PodShape, &'static [u64]), who: &'static [u64]| (shape, who);
     let two = |milli| asks(1, GpuRequest::Share(Share { size: ShareSize::Milli(MilliGpu(milli)), devices: 2 }));
-    let cases: [(&str, Vec<NodeShape>, Vec<(PodShape, &[u64])>, &[&str]); 9] = [
+    let cases: [Packing<'_'>; 10] = [
         (
             "the node with fewer GPUs",
             vec![large.clone(), small.clone()],
@@ -265,10 +268,16 @@ fn pack_fills_what_is_in_use() {
             &["0: [0]", "0: [1]", "0: [2]", "0: [0, 2]", "none"],
         ),
         (
-            "no GPU wanted: a node without",
+            "no GPU wanted: a node without, even if it is emptier",
             vec![small.clone(), bare.clone()],
-            vec![asks(1, GpuRequest::None)],
-            &["1: []"],
+            vec![whole(2), asks(1, GpuRequest::None)],
+            &["0: [0, 1]", "1: []"],
+        ),
+        (
+            "two shared GPUs before a fuller and a fresh one",
+            vec![small.clone(), large.clone()],
+            vec![two(300), share(900), two(100)],
+            &["0: [0, 1]", "1: [0]", "0: [0, 1]"],
         ),
         (
             "no GPU wanted, but only nodes with: the fuller",
@@ -298,6 +307,21 @@ fn pack_fills_what_is_in_use() {
     for (case, nodes, pods, places) in cases {
         assert_eq!(packed(&nodes, &pods), places, "{case}");
     }
+}
+
+#[test]
+fn reasons_count_what_is_leaving_as_free() {
+    let mut cluster = Cluster::default();
+    cluster.add_node(NodeId(0), NodeSpec { name: String::new(), shape: a_node(1000, 2) });
+    let mut shapes = Interner::new();
+    let mut whole = |count| shapes.intern(PodShape { gpu: GpuRequest::Whole(count), ..PodShape::default() });
+    for (pod, hold) in [(0, Hold::Leaving), (1, Hold::Held)] {
+        let gpus = GpuIndexes::from_slice(&[pod as u8]);
+        cluster.place(PodId(pod), Placement { shape: whole(1), node: NodeId(0), gpus, hold });
+    }
+    let mut placer = Placer::new(Config::default());
+    let why = placer.why_not(&cluster, &whole(2)).to_string();
+    assert_eq!(why, "0/1 nodes fit: 1 short of whole free GPUs (nearest by 1)");
 }
 
 #[test]
