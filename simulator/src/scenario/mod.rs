@@ -5,5 +5,11 @@
 pub mod compare;
 pub mod format;
 pub mod invariants;
+pub mod load;
 pub mod played;
+mod problem;
+pub mod text;
+mod validate;
 pub mod world;
+
+pub use problem::{Finding, Problems};
