@@ -23,6 +23,8 @@ pub fn node(row: &NodeRow) -> NodeSpec {
         labels: BTreeMap::new(),
         taints: Vec::new(),
         unschedulable: false,
+        gpu_memory_mib: 0,
+        mig: None,
     };
     NodeSpec { name: row.name.clone(), shape }
 }
@@ -31,16 +33,17 @@ pub fn node(row: &NodeRow) -> NodeSpec {
 pub fn pod(row: &PodRow) -> PodSpec {
     let gpu = match (row.num_gpu, row.gpu_milli) {
         (0, _) => GpuRequest::None,
-        (1, milli @ 0..1000) => GpuRequest::Share(MilliGpu(milli as u16)),
+        (1, milli @ 0..1000) => GpuRequest::share(MilliGpu(milli as u16)),
         (count, _) => GpuRequest::Whole(count as usize),
     };
     let shape = PodShape {
         cpu_milli: row.cpu_milli,
         memory_bytes: row.memory_mib.saturating_mul(BYTES_PER_MIB),
         gpu,
+        mig: Vec::new(),
         gpu_models: row.gpu_spec.clone(),
         node_selector: BTreeMap::new(),
         tolerations: Vec::new(),
     };
-    PodSpec { name: row.name.clone(), shape, priority: row.priority }
+    PodSpec { name: row.name.clone(), shape, priority: row.priority, ..PodSpec::default() }
 }

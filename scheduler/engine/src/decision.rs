@@ -6,26 +6,149 @@ use std::sync::Arc;
 use crate::cluster::GpuIndexes;
 use crate::filter::{Constraint, Resource};
 use crate::placement::Policy;
-use crate::units::{NodeId, PodId};
+use crate::units::{GangId, NodeId, PodId};
+
+/// Decisions of one transaction share a plan: all of them are carried out, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanId(pub u64);
 
 /// What the engine decided, and has booked already: the driver carries it out and reports what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The pod has a place; bind it.
+    /// These pods have a place; bind them.
     Bind {
-        /// The pod and its place.
-        slot: Slot,
-        /// Why there.
-        because: Choice,
+        /// The transaction.
+        plan: PlanId,
+        /// Whose pods.
+        gang: GangId,
+        /// Each with its place and why there.
+        pods: Vec<Assigned>,
     },
-    /// The pod stays queued, for what still holds when the cycle is over. A pod is told in the cycle after it came; it is
-    /// tried again whenever room appears, and the first of its shape is told when something else keeps it out.
+    /// These pods will have a place once others have left it.
+    Nominate {
+        /// The transaction.
+        plan: PlanId,
+        /// Whose pods.
+        gang: GangId,
+        /// Each with its place and why there.
+        pods: Vec<Assigned>,
+    },
+    /// These pods have to go. One that is nominated under the same plan moves there.
+    Evict {
+        /// The transaction.
+        plan: PlanId,
+        /// Who has to go; perhaps of several gangs.
+        pods: Vec<PodId>,
+        /// For whom, if for anybody.
+        claimant: Option<GangId>,
+        /// By which right.
+        cause: EvictCause,
+    },
+    /// The gang stays queued, for what still holds when the cycle is over. A gang is told in the cycle after it came; it is
+    /// tried again whenever room appears, and the first of its kind is told when something else keeps it out.
     Wait {
-        /// The pod that waits.
+        /// The gang that waits.
+        gang: GangId,
+        /// The first of its pods that waits.
         pod: PodId,
         /// What it waits for.
-        why: Arc<Unplaceable>,
+        why: Arc<Why>,
     },
+}
+
+/// By which right pods are evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvictCause {
+    /// They move, so that what is free is in one place.
+    Consolidate,
+    /// Their queue has more than its share.
+    Reclaim,
+    /// Higher priority in their own queue.
+    Preempt,
+    /// Their gang has been below its minimum for too long.
+    Stale,
+}
+
+/// A pod's place, and why there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The place.
+    pub slot: Slot,
+    /// Why there.
+    pub because: Choice,
+}
+
+/// Why a gang waits, and what would help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// What holds it up.
+    pub cause: WaitCause,
+}
+
+/// What holds a gang up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitCause {
+    /// Too few of its pods exist.
+    Quorum {
+        /// There are so many.
+        have: u32,
+        /// It needs so many.
+        need: u32,
+    },
+    /// A queue would be over its limit.
+    Limit(OverQuota),
+    /// The gang is not preemptible and its queue would use more than it deserves.
+    Deserved(OverQuota),
+    /// There is no room.
+    Room {
+        /// So many of the pods it needs would fit at once, each kind by itself.
+        fit: u64,
+        /// So many are needed.
+        need: u64,
+        /// Why there are no more places for the kind of pod that misses most.
+        nodes: Arc<Unplaceable>,
+    },
+    /// The search was cut off before it had tried everything.
+    Steps,
+}
+
+/// How a queue's bound is exceeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverQuota {
+    /// The queue's name.
+    pub queue: String,
+    /// The resource's name: `gpu`, `cpu`, `memory` or `gpu:<model>`.
+    pub resource: String,
+    /// What would be used, in the resource's unit.
+    pub would_use: i64,
+    /// What may be.
+    pub bound: i64,
+}
+
+impl Why {
+    /// Does this say the same for a user's purposes, figures aside?
+    pub(crate) fn is_like(&self, other: &Why) -> bool {
+        match (&self.cause, &other.cause) {
+            (WaitCause::Room { nodes: mine, .. }, WaitCause::Room { nodes: theirs, .. }) => {
+                let constraints =
+                    |nodes: &Unplaceable| nodes.ruled_out.iter().map(|rule| rule.constraint).collect::<Vec<_>>();
+                constraints(mine) == constraints(theirs)
+            }
+            (WaitCause::Limit(mine), WaitCause::Limit(theirs))
+            | (WaitCause::Deserved(mine), WaitCause::Deserved(theirs)) => {
+                (&mine.queue, &mine.resource) == (&theirs.queue, &theirs.resource)
+            }
+            (mine, theirs) => std::mem::discriminant(mine) == std::mem::discriminant(theirs),
+        }
+    }
+
+    /// Why no node would do, where that is the reason.
+    pub fn unplaceable(&self) -> Option<&Arc<Unplaceable>> {
+        match &self.cause {
+            WaitCause::Room { nodes, .. } => Some(nodes),
+            _ => None,
+        }
+    }
 }
 
 /// A place for one pod.
@@ -44,9 +167,11 @@ pub struct Slot {
 pub struct Choice {
     /// By this policy.
     pub policy: Policy,
+    /// The pod has to wait there until others have left. Nodes where it can start at once go first.
+    pub waits: bool,
     /// The least loss, in the policy's own unit; what the policy minimises.
     pub loss: i64,
-    /// The least loss on a node in another state, if the pod would have fitted there too.
+    /// The loss on the next best node in another state, if the pod would have fitted there too.
     pub next_loss: Option<i64>,
 }
 
@@ -73,6 +198,26 @@ pub struct RuledOut {
     pub nearest_miss: Option<u64>,
 }
 
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            WaitCause::Quorum { have, need } => write!(f, "{have}/{need} pods exist"),
+            WaitCause::Limit(over) => write!(f, "{over} is its limit"),
+            WaitCause::Deserved(over) => write!(f, "{over} is all it deserves, and the gang is not preemptible"),
+            WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
+            WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
+            WaitCause::Room { need, nodes, .. } => write!(f, "no way to place all {need} pods together: {nodes}"),
+            WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
+        }
+    }
+}
+
+impl fmt::Display for OverQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue `{}` would use {} {} where {}", self.queue, self.would_use, self.resource, self.bound)
+    }
+}
+
 impl fmt::Display for Unplaceable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "0/{} nodes fit", self.nodes)?;
@@ -96,6 +241,8 @@ impl fmt::Display for RuledOut {
             Resource::Memory => write!(f, " (nearest by {} MiB)", miss.div_ceil(1 << 20)),
             Resource::Gpus => write!(f, " (nearest by {miss})"),
             Resource::GpuShare => write!(f, " (nearest by {}.{:03} GPU)", miss / 1000, miss % 1000),
+            Resource::GpuMemory => write!(f, " (nearest by {miss} MiB)"),
+            Resource::Mig => write!(f, " (nearest by {miss})"),
         }
     }
 }

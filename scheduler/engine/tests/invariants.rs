@@ -30,20 +30,39 @@ fn a_node() -> impl Strategy<Value = NodeShape> {
             labels: if extras & 1 == 1 { BTreeMap::from([("zone".into(), "z".into())]) } else { BTreeMap::new() },
             taints: if extras & 6 == 6 { vec![taint] } else { Vec::new() },
             unschedulable: extras == 4,
+            gpu_memory_mib: [0, 7, 24_000][usize::from(extras % 3)],
+            mig: a_split(extras),
         }
     })
+}
+
+/// Some nodes are split by MIG, by either strategy.
+fn a_split(extras: u8) -> Option<MigShape> {
+    let instances = vec![("1g.5gb".to_owned(), 3), ("3g.20gb".to_owned(), 1)];
+    matches!(extras, 2 | 5).then_some(MigShape { single: extras == 5, instances })
 }
 
 fn a_pod() -> impl Strategy<Value = PodShape> {
     let gpu = prop_oneof![
         Just(GpuRequest::None),
-        (1..=9u16).prop_map(|tenths| GpuRequest::Share(MilliGpu(tenths * 100))),
+        (1..=9u16).prop_map(|tenths| GpuRequest::share(MilliGpu(tenths * 100))),
+        (1..=999u16, 1..=3u8).prop_map(|(milli, devices)| {
+            GpuRequest::Share(Share { size: ShareSize::Milli(MilliGpu(milli)), devices })
+        }),
+        (prop::sample::select(vec![1, 2, 3, 7, 8_000, 20_000, 24_000]), 1..=3u8)
+            .prop_map(|(mib, devices)| GpuRequest::Share(Share { size: ShareSize::Memory(mib), devices })),
         (1..=4usize).prop_map(GpuRequest::Whole),
     ];
     (0..=3u64, 0..=2u64, gpu, 0..16u8).prop_map(|(cpu, memory, gpu, extras)| PodShape {
         cpu_milli: cpu * 700,
         memory_bytes: memory << 29,
         gpu,
+        mig: match (gpu, extras) {
+            (GpuRequest::None, 1..6) => vec![("1g.5gb".to_owned(), u32::from(extras % 2) + 1)],
+            (GpuRequest::None, 6) => vec![("1g.5gb".to_owned(), 1), ("3g.20gb".to_owned(), 1)],
+            (GpuRequest::None, 7) => vec![("7g.40gb".to_owned(), 1)],
+            _ => Vec::new(),
+        },
         gpu_models: if extras & 3 == 3 { vec!["A".into()] } else { Vec::new() },
         node_selector: if extras & 12 == 12 { BTreeMap::from([("zone".into(), "z".into())]) } else { BTreeMap::new() },
         tolerations: if extras & 5 == 5 {
@@ -211,7 +230,7 @@ fn check_reason(world: &World, pod: &PodShape, why: &Unplaceable) -> Result<(), 
             continue;
         }
         for resource in filter::Resource::ALL {
-            let missing = resource.missing(&state.free, pod);
+            let missing = resource.missing(&state.shape, state.later(), pod);
             if missing > 0 {
                 let (nodes, nearest) = expected.entry(Constraint::Lack(resource)).or_default();
                 *nodes += 1;

@@ -22,7 +22,21 @@ fn pod(cpu_milli: u64, gpu: GpuRequest) -> PodShape {
 }
 
 fn share(milli: u16) -> GpuRequest {
-    GpuRequest::Share(MilliGpu(milli))
+    GpuRequest::share(MilliGpu(milli))
+}
+
+fn mig(instances: &[(&str, u32)]) -> Vec<(String, u32)> {
+    instances.iter().map(|(profile, count)| ((*profile).to_owned(), *count)).collect()
+}
+
+/// A node whose GPUs are split by MIG.
+fn split(single: bool, instances: &[(&str, u32)]) -> NodeShape {
+    NodeShape { mig: Some(MigShape { single, instances: mig(instances) }), ..node(if single { 2 } else { 0 }, "A") }
+}
+
+/// `devices` GPUs' memory.
+fn memory(mib: u32, devices: u8) -> GpuRequest {
+    GpuRequest::Share(Share { size: ShareSize::Memory(mib), devices })
 }
 
 /// An engine with these nodes, numbered from 0.
@@ -138,11 +152,91 @@ fn shares_meet_on_one_gpu_and_never_exceed_it() {
 }
 
 #[test]
+fn where_gpu_memory_is_known_shares_are_counted_in_mib() {
+    let mut engine = engine([NodeShape { gpu_memory_mib: 100, ..node(2, "A") }, node(1, "unknown")]);
+    for (id, gpu) in [(1, memory(60, 2)), (2, share(334)), (3, memory(7, 1)), (4, memory(41, 1)), (5, memory(101, 3))] {
+        add(&mut engine, id, pod(0, gpu), 0);
+    }
+    let decided = decide(&mut engine);
+    assert_eq!(decided[..3], ["p1 -> n0 [0, 1]", "p2 -> n0 [0]", "p3 -> n0 [0]"], "33.4 MiB are 33, so 7 are left");
+    assert_eq!(decided[3], "p4 waits: 0/2 nodes fit: 2 short of memory on one GPU (nearest by 1 MiB)");
+    let never = "; no node could take it even when empty";
+    assert_eq!(
+        decided[4],
+        format!("p5 waits: 0/2 nodes fit: 2 short of memory on one GPU (nearest by 101 MiB){never}")
+    );
+    assert_eq!(engine.cluster().gpu_used_milli(), 1200 + 334 + 70);
+    assert_eq!(engine.cluster().placed()[&PodId(2)].gpus.as_slice(), [0]);
+}
+
+#[test]
+fn a_gpu_in_shared_use_is_no_whole_gpu_until_its_last_pod_is_gone() {
+    let mut engine = engine([NodeShape { gpu_memory_mib: 80_000, ..node(1, "A") }]);
+    add(&mut engine, 1, pod(0, memory(1, 1)), 1);
+    add(&mut engine, 2, pod(0, memory(1, 1)), 1);
+    add(&mut engine, 3, pod(0, GpuRequest::Whole(1)), 0);
+    let waits = "p3 waits: 0/1 nodes fit: 1 short of whole free GPUs (nearest by 1)";
+    assert_eq!(decide(&mut engine), ["p1 -> n0 [0]", "p2 -> n0 [0]", waits]);
+    engine.apply(Event::PodGone { pod: PodId(1) }, Timestamp(1)).expect("it runs");
+    assert_eq!(decide(&mut engine), [""; 0]);
+    engine.apply(Event::PodGone { pod: PodId(2) }, Timestamp(2)).expect("it runs");
+    assert_eq!(decide(&mut engine), ["p3 -> n0 [0]"]);
+}
+
+#[test]
+fn each_mig_strategy_takes_its_own_requests() {
+    let nodes = || [split(false, &[("1g.5gb", 2), ("3g.20gb", 1)]), split(true, &[]), node(0, "")];
+    let asks = |instances| PodShape { mig: mig(instances), ..pod(0, GpuRequest::None) };
+    let cases = [
+        ("one instance", asks(&[("1g.5gb", 2)]), "p1 -> n0 []"),
+        (
+            "too many",
+            asks(&[("1g.5gb", 4), ("3g.20gb", 2)]),
+            "p1 waits: 0/3 nodes fit: 3 short of MIG instances (nearest by 3); no node could take it even when empty",
+        ),
+        (
+            "another profile",
+            asks(&[("2g.10gb", 1)]),
+            "p1 waits: 0/3 nodes fit: 3 short of MIG instances (nearest by 1); no node could take it even when empty",
+        ),
+        ("whole GPUs", pod(0, GpuRequest::Whole(2)), "p1 -> n1 [0, 1]"),
+        (
+            "a share",
+            pod(0, share(500)),
+            "p1 waits: 0/3 nodes fit: 2 with GPUs split by MIG, 1 short of room on one GPU (nearest by 0.500 GPU); \
+             no node could take it even when empty",
+        ),
+        (
+            "a model the node does not have",
+            PodShape { gpu_models: vec!["B".into()], ..asks(&[("1g.5gb", 1)]) },
+            "p1 waits: \
+             0/3 nodes fit: 3 of another GPU model; no node could take it even when empty",
+        ),
+    ];
+    for (case, shape, decision) in cases {
+        let mut engine = engine(nodes());
+        add(&mut engine, 1, shape, 0);
+        assert_eq!(decide(&mut engine), [decision], "{case}");
+    }
+    let mut engine = engine(nodes());
+    assert_eq!(engine.cluster().gpu_capacity_milli(), 2000 + 3000 + 2000);
+    for id in 1..=3 {
+        add(&mut engine, id, asks(&[("1g.5gb", 1)]), 0);
+    }
+    let full = "p3 waits: 0/3 nodes fit: 3 short of MIG instances (nearest by 1)";
+    assert_eq!(decide(&mut engine), ["p1 -> n0 []", "p2 -> n0 []", full]);
+    assert_eq!(engine.cluster().gpu_used_milli(), 2000);
+    engine.apply(Event::PodGone { pod: PodId(1) }, Timestamp(1)).expect("it runs");
+    assert_eq!(decide(&mut engine), ["p3 -> n0 []"]);
+}
+
+#[test]
 fn contradictions_are_refused_and_change_nothing() {
     let mut engine = engine([node(1, "A")]);
     add(&mut engine, 1, pod(1000, GpuRequest::Whole(1)), 0);
     let before = engine.cluster().digest();
     let spec = |shape| PodSpec { name: "p".into(), shape, priority: 0 };
+    let split_twice = split(false, &[("1g.5gb", 1), ("1g.5gb", 1)]);
     let cases = [
         (
             Event::NodeAdded { node: NodeId(0), spec: NodeSpec { name: "n".into(), shape: node(1, "A") } },
@@ -159,7 +253,17 @@ fn contradictions_are_refused_and_change_nothing() {
         ),
         (
             Event::PodAdded { pod: PodId(2), spec: spec(pod(1, share(0))) },
-            "pod `p` asks for 0 thousandths of a GPU; a share is 1 to 999, a count 1 or more",
+            "pod `p` asks for 0 thousandths of a GPU; a share is 1 to 999 thousandths or at least 1 MiB of each of \
+             1 to 16 GPUs, a count 1 or more",
+        ),
+        (
+            Event::PodAdded { pod: PodId(2), spec: spec(PodShape { mig: mig(&[("1g.5gb", 1)]), ..pod(1, share(1)) }) },
+            "pod `p` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, 1 or more, and no other \
+             GPUs",
+        ),
+        (
+            Event::NodeAdded { node: NodeId(9), spec: NodeSpec { name: "n".into(), shape: split_twice } },
+            "node `n` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, at most 65535 of each",
         ),
         (
             Event::PodGone { pod: PodId(2) },

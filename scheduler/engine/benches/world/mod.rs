@@ -61,10 +61,10 @@ impl World {
         let random = self.random();
         let (gpu, cpu_milli) = match (self.mix, random % 100) {
             (Mix::OneGpu, _) => (GpuRequest::Whole(1), 8_000),
-            (_, 0..5) => (GpuRequest::Share(MilliGpu(50)), 100),
-            (_, 5..10) => (GpuRequest::Share(MilliGpu(250)), 2_000),
-            (_, 10..25) => (GpuRequest::Share(MilliGpu(500)), 4_000),
-            (_, 25..35) => (GpuRequest::Share(MilliGpu(810)), 3_000),
+            (_, 0..5) => (GpuRequest::share(MilliGpu(50)), 100),
+            (_, 5..10) => (GpuRequest::share(MilliGpu(250)), 2_000),
+            (_, 10..25) => (GpuRequest::share(MilliGpu(500)), 4_000),
+            (_, 25..35) => (GpuRequest::share(MilliGpu(810)), 3_000),
             (_, 35..85) => (GpuRequest::Whole(1), 6_000 + 1_000 * (random >> 32 & 7)),
             (_, 85..92) => (GpuRequest::Whole(2), 16_000),
             (_, 92..97) => (GpuRequest::Whole(4), 32_000),

@@ -3,21 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::shape::NodeShape;
-use super::shared::Shared;
-use super::state::{Free, GpuKinds};
+use super::state::NodeState;
 use crate::units::NodeId;
-
-/// All that placement can see of a node. Equal states are one class.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeState {
-    /// What the node offers when empty.
-    pub shape: Shared<NodeShape>,
-    /// What is left of it.
-    pub free: Free,
-    /// Which kinds of GPU pods run there.
-    pub kinds: GpuKinds,
-}
 
 /// A slot for a class. Slots are reused once their last member has left; the generation tells the users apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,20 +3,23 @@
 //! May not decide anything: who goes where is told to it, and it does not check whether that fits.
 
 mod class;
+mod request;
 mod shape;
 mod shared;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use class::{ClassId, Classes, NodeClass, NodeState};
+pub use class::{ClassId, Classes, NodeClass};
+pub use request::{GpuRequest, Share, ShareSize, mig_slices};
 pub use shape::{
-    GPUS_PER_NODE_MAX, GpuRequest, NodeShape, NodeSpec, PodShape, PodSpec, Taint, TaintEffect, Toleration,
+    GPUS_PER_NODE_MAX, Member, MigShape, NodeShape, NodeSpec, PodShape, PodSpec, Seat, Taint, TaintEffect, Toleration,
 };
 pub(crate) use shared::Interner;
 pub use shared::Shared;
-pub use state::{Free, GpuIndexes, GpuKinds, PerGpu};
+pub use state::{Free, GpuIndexes, GpuKinds, Hold, NodeState, PerGpu};
 
+use crate::filter;
 use crate::units::{NodeId, PodId};
 
 /// One node.
@@ -26,7 +29,7 @@ pub struct Node {
     pub name: String,
     /// The class of its present state.
     pub class: ClassId,
-    /// The pods it runs.
+    /// The pods that hold something of it, now or later.
     pub pods: BTreeSet<PodId>,
 }
 
@@ -39,6 +42,20 @@ pub struct Placement {
     pub node: NodeId,
     /// On these GPUs of it.
     pub gpus: GpuIndexes,
+    /// Now, later, or both.
+    pub hold: Hold,
+}
+
+impl Placement {
+    /// GPU it takes now of such a node, thousandths.
+    fn gpu_used_milli(&self, node: &NodeShape) -> u64 {
+        if self.hold.is_now() { self.shape.gpu_milli_on(node) } else { 0 }
+    }
+
+    /// What it adds to the kinds of pods that its node runs.
+    fn kinds(&self) -> GpuKinds {
+        if self.hold.is_later() { GpuKinds::of(self.shape.gpu) } else { GpuKinds::default() }
+    }
 }
 
 /// Nodes, free resources and placed pods.
@@ -50,6 +67,8 @@ pub struct Cluster {
     classes: Classes,
     gpu_capacity_milli: u64,
     gpu_used_milli: u64,
+    /// Placements that hold their place only now or only later.
+    in_motion: usize,
 }
 
 impl Default for Cluster {
@@ -61,6 +80,7 @@ impl Default for Cluster {
             classes: Classes::default(),
             gpu_capacity_milli: 0,
             gpu_used_milli: 0,
+            in_motion: 0,
         }
     }
 }
@@ -91,14 +111,48 @@ impl Cluster {
         &self.classes
     }
 
-    /// All GPUs of all nodes, thousandths.
+    /// The classes that have nodes in scope (ascending ids; `None` = all nodes), each with its first node there. Ids
+    /// that are not in the cluster are passed over.
+    pub fn firsts_of_classes(&self, scope: Option<&[NodeId]>) -> Vec<(ClassId, NodeId)> {
+        let Some(scope) = scope else {
+            let first = |class: ClassId| Some((class, *self.classes.get(class).members.first()?));
+            return self.classes.ids().filter_map(first).collect();
+        };
+        let mut met = vec![false; self.classes.slots().len()];
+        let class_of = |node: &NodeId| Some((self.nodes.get(node)?.class, *node));
+        let first = |(class, _): &(ClassId, NodeId)| !std::mem::replace(&mut met[class.index()], true);
+        scope.iter().filter_map(class_of).filter(first).collect()
+    }
+
+    /// The least GPU memory of any known node shape, MiB; 0 where none is known.
+    pub fn gpu_memory_least_mib(&self) -> u32 {
+        self.shapes().map(|shape| shape.gpu_memory_mib).filter(|mib| *mib > 0).min().unwrap_or(0)
+    }
+
+    /// All GPUs of all nodes, thousandths; see [`NodeShape::gpu_milli`].
     pub fn gpu_capacity_milli(&self) -> u64 {
         self.gpu_capacity_milli
     }
 
-    /// GPU held by placed pods, thousandths.
+    /// GPU that pods take now, thousandths: those that leave included, promises left out. Memory is rounded up to
+    /// hundredths of a GPU, so the sum may exceed the capacity a little.
     pub fn gpu_used_milli(&self) -> u64 {
         self.gpu_used_milli
+    }
+
+    /// Is any pod leaving, or promised the place of one that is?
+    pub fn is_in_motion(&self) -> bool {
+        self.in_motion > 0
+    }
+
+    /// Will there be room for a pod on just these GPUs, later?
+    pub fn fits_later(&self, place: &Placement) -> bool {
+        self.state(place.node).is_some_and(|node| filter::fits_on(node, node.later(), &place.shape, &place.gpus))
+    }
+
+    /// Is there room for a pod on just these GPUs, now?
+    pub fn fits_now(&self, place: &Placement) -> bool {
+        self.state(place.node).is_some_and(|node| filter::fits_on(node, &node.free, &place.shape, &place.gpus))
     }
 
     /// The state of a node that is there.
@@ -108,20 +162,21 @@ impl Cluster {
 
     pub(crate) fn add_node(&mut self, id: NodeId, spec: NodeSpec) {
         let shape = self.shapes.intern(spec.shape);
-        self.gpu_capacity_milli += 1000 * shape.gpus as u64;
-        let free = Free::all_of(&shape);
-        let class = self.classes.insert(id, NodeState { shape, free, kinds: GpuKinds::default() });
+        self.gpu_capacity_milli += shape.gpu_milli();
+        let class = self.classes.insert(id, NodeState::empty(shape));
         self.nodes.insert(id, Node { name: spec.name, class, pods: BTreeSet::new() });
     }
 
     /// Takes a node out, with the pods on it; returns those.
     pub(crate) fn remove_node(&mut self, id: NodeId) -> BTreeSet<PodId> {
         let Some(node) = self.nodes.remove(&id) else { return BTreeSet::new() };
-        self.gpu_capacity_milli -= 1000 * self.classes.get(node.class).state.shape.gpus as u64;
+        let shape = self.classes.get(node.class).state.shape.clone();
+        self.gpu_capacity_milli -= shape.gpu_milli();
         self.classes.remove(id, node.class);
         for pod in &node.pods {
             if let Some(placement) = self.placed.remove(pod) {
-                self.gpu_used_milli -= placement.shape.gpu.total_milli();
+                self.gpu_used_milli -= placement.gpu_used_milli(&shape);
+                self.in_motion -= usize::from(placement.hold != Hold::Held);
             }
         }
         node.pods
@@ -129,39 +184,44 @@ impl Cluster {
 
     /// Puts a pod where the caller has found room for it.
     pub(crate) fn place(&mut self, pod: PodId, placement: Placement) {
-        self.gpu_used_milli += placement.shape.gpu.total_milli();
-        self.restate(placement.node, |state, pods, _| {
-            state.free.take(&placement.shape, &placement.gpus);
-            state.kinds = state.kinds.with(GpuKinds::of(placement.shape.gpu));
+        let used = self.restate(placement.node, |state, pods, _| {
+            state.take(&placement.shape, &placement.gpus, placement.hold);
+            state.kinds = state.kinds.with(placement.kinds());
             pods.insert(pod);
+            placement.gpu_used_milli(&state.shape)
         });
+        self.gpu_used_milli += used.unwrap_or(0);
+        self.in_motion += usize::from(placement.hold != Hold::Held);
         self.placed.insert(pod, placement);
     }
 
     /// Takes a placed pod off its node; returns where it was.
     pub(crate) fn release(&mut self, pod: PodId) -> Option<Placement> {
         let placement = self.placed.remove(&pod)?;
-        self.gpu_used_milli -= placement.shape.gpu.total_milli();
-        self.restate(placement.node, |state, pods, placed| {
-            state.free.give_back(&placement.shape, &placement.gpus);
+        let used = self.restate(placement.node, |state, pods, placed| {
+            state.give_back(&placement.shape, &placement.gpus, placement.hold);
             pods.remove(&pod);
-            let kinds = pods.iter().filter_map(|pod| placed.get(pod)).map(|other| GpuKinds::of(other.shape.gpu));
+            let kinds = pods.iter().filter_map(|pod| placed.get(pod)).map(Placement::kinds);
             state.kinds = kinds.fold(GpuKinds::default(), GpuKinds::with);
+            placement.gpu_used_milli(&state.shape)
         });
+        self.gpu_used_milli -= used.unwrap_or(0);
+        self.in_motion -= usize::from(placement.hold != Hold::Held);
         Some(placement)
     }
 
-    /// Changes one node's state and moves it to the class of the new state.
-    fn restate(
+    /// Changes one node's state and moves it to the class of the new state; `None` where there is no such node.
+    fn restate<T>(
         &mut self,
         id: NodeId,
-        change: impl FnOnce(&mut NodeState, &mut BTreeSet<PodId>, &BTreeMap<PodId, Placement>),
-    ) {
-        let Some(node) = self.nodes.get_mut(&id) else { return };
+        change: impl FnOnce(&mut NodeState, &mut BTreeSet<PodId>, &BTreeMap<PodId, Placement>) -> T,
+    ) -> Option<T> {
+        let node = self.nodes.get_mut(&id)?;
         let mut state = self.classes.get(node.class).state.clone();
-        change(&mut state, &mut node.pods, &self.placed);
+        let said = change(&mut state, &mut node.pods, &self.placed);
         self.classes.remove(id, node.class);
         node.class = self.classes.insert(id, state);
+        Some(said)
     }
 
     /// The same cluster built from nothing: every node added anew, every pod placed again. Slower, and obviously right.
@@ -183,10 +243,12 @@ impl Cluster {
         for (id, node) in &self.nodes {
             let class = self.classes.get(node.class);
             digest.write(&format!("{id} {} {:?} {:?}", node.name, *class.state.shape, class.state.free));
-            digest.write(&format!("{:?} {:?} {:?}", class.state.kinds, class.members, node.pods));
+            digest.write(&format!("{:?} {:?}", class.state.later, class.state.kinds));
+            digest.write(&format!("{:?} {:?}", class.members, node.pods));
         }
         for (pod, placement) in &self.placed {
             digest.write(&format!("{pod} {:?} {} {:?}", *placement.shape, placement.node, placement.gpus));
+            digest.write(&format!("{:?}", placement.hold));
         }
         digest.write(&format!("{} {} {}", self.gpu_capacity_milli, self.gpu_used_milli, self.classes.len()));
         digest.0
@@ -194,14 +256,18 @@ impl Cluster {
 }
 
 /// FNV-1a, 64 bits: enough to tell states apart in tests, and the same on every machine.
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
 
 impl Fnv {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
 
-    fn write(&mut self, text: &str) {
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn write(&mut self, text: &str) {
         for byte in text.bytes() {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::units::MilliGpu;
+use super::request::{GpuRequest, are_profiles, mig_milli};
+use super::state::GpuIndexes;
+use crate::filter::affinity::PodTerms;
+use crate::gang::Stage;
+use crate::units::{GangId, NodeId};
 
 /// The most GPUs one node may have. Source: the largest shipping single hosts hold 16 (HGX-2); racks such as NVL72
 /// are many nodes to Kubernetes.
 pub const GPUS_PER_NODE_MAX: usize = 16;
-
-/// No pod sensibly asks for more GPUs than this; it keeps sums far from overflow.
-const GPUS_ASKED_MAX: usize = 1 << 20;
 
 /// A node as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,38 @@ pub struct NodeShape {
     pub taints: Vec<Taint>,
     /// Cordoned: takes no new pods.
     pub unschedulable: bool,
+    /// Memory of each GPU, MiB; 0 = unknown, then shares are kept in thousandths.
+    pub gpu_memory_mib: u32,
+    /// How its GPUs are split by MIG, if they are.
+    pub mig: Option<MigShape>,
+}
+
+/// GPUs split by MIG, as the device plugin offers them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MigShape {
+    /// Strategy `single`: instances are given out as if they were whole GPUs, and the node's `gpus` counts them. Else
+    /// `mixed`: each profile is a resource of its own, and `gpus` counts only GPUs that are not split.
+    pub single: bool,
+    /// Instances per profile (`1g.10gb`), sorted by profile, each once.
+    pub instances: Vec<(String, u32)>,
+}
+
+impl NodeShape {
+    /// All its GPUs, thousandths: 1000 for each whole one, N × 1000 for each MIG instance `Ng.…` given out as such.
+    pub fn gpu_milli(&self) -> u64 {
+        1000 * self.gpus as u64 + mig_milli(self.mig_instances())
+    }
+
+    /// The MIG instances that pods can ask for by profile.
+    pub fn mig_instances(&self) -> &[(String, u32)] {
+        self.mig.as_ref().filter(|mig| !mig.single).map_or(&[], |mig| &mig.instances)
+    }
+
+    /// Are its MIG instances listed as they should be, none in absurd numbers?
+    pub fn mig_is_possible(&self) -> bool {
+        let Some(mig) = &self.mig else { return true };
+        are_profiles(&mig.instances) && mig.instances.iter().all(|(_, count)| u16::try_from(*count).is_ok())
+    }
 }
 
 /// A taint, as Kubernetes has it.
@@ -84,14 +117,42 @@ impl Toleration {
 }
 
 /// A pod as the driver describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodSpec {
-    /// Name, for people.
+    /// Name, for people and as the last tie-breaker among the pods of a gang.
     pub name: String,
-    /// All that matters for where it may run.
+    /// All that makes it interchangeable with others.
     pub shape: PodShape,
-    /// Higher goes first.
+    /// Higher goes first; for a pod without a gang, since gangs have a priority of their own.
     pub priority: i32,
+    /// The gang it belongs to; without one it is a gang of one in the default queue.
+    pub gang: Option<Member>,
+    /// Pods with an order start first within their gang, those of larger order before others.
+    pub order: Option<i64>,
+    /// Where it may be beyond what the shape says, and what others see of it.
+    pub terms: Option<PodTerms>,
+    /// Where it is, for a pod that was started before the engine knew of it.
+    pub seat: Option<Seat>,
+}
+
+/// Membership in a gang.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The gang.
+    pub gang: GangId,
+    /// Name of the subgroup that holds the pod; the root's where there are no others.
+    pub subgroup: String,
+}
+
+/// Where a pod is and what it does there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Not pending.
+    pub stage: Stage,
+    /// On this node.
+    pub node: NodeId,
+    /// On these GPUs of it.
+    pub gpus: GpuIndexes,
 }
 
 /// What a pod asks for. Pods of equal shape are interchangeable.
@@ -103,62 +164,14 @@ pub struct PodShape {
     pub memory_bytes: u64,
     /// Requested GPUs.
     pub gpu: GpuRequest,
+    /// Requested MIG instances per profile (`1g.10gb`), sorted by profile, each once; only without other GPUs.
+    pub mig: Vec<(String, u32)>,
     /// GPU models it may run on, as written; empty = any. Only asked of pods that want a GPU.
     pub gpu_models: Vec<String>,
     /// Labels a node must have.
     pub node_selector: BTreeMap<String, String>,
     /// Taints it puts up with.
     pub tolerations: Vec<Toleration>,
-}
-
-/// GPUs asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum GpuRequest {
-    /// No GPU.
-    #[default]
-    None,
-    /// A share of one GPU, less than all of it.
-    Share(MilliGpu),
-    /// This many GPUs, each whole.
-    Whole(usize),
-}
-
-impl GpuRequest {
-    /// All GPUs together, thousandths.
-    pub fn total_milli(self) -> u64 {
-        match self {
-            GpuRequest::None => 0,
-            GpuRequest::Share(share) => share.milli(),
-            GpuRequest::Whole(count) => 1000 * count as u64,
-        }
-    }
-
-    /// Can any GPU meet this? A share is part of one GPU, a count at least one and not absurd.
-    pub fn is_possible(self) -> bool {
-        match self {
-            GpuRequest::None => true,
-            GpuRequest::Share(share) => (1..1000).contains(&share.0),
-            GpuRequest::Whole(count) => (1..=GPUS_ASKED_MAX).contains(&count),
-        }
-    }
-
-    /// How many GPUs it touches.
-    pub fn count(self) -> usize {
-        match self {
-            GpuRequest::None => 0,
-            GpuRequest::Share(_) => 1,
-            GpuRequest::Whole(count) => count,
-        }
-    }
-
-    /// What it takes of each GPU it touches.
-    pub fn per_gpu(self) -> MilliGpu {
-        match self {
-            GpuRequest::None => MilliGpu(0),
-            GpuRequest::Share(share) => share,
-            GpuRequest::Whole(_) => crate::units::GPU,
-        }
-    }
 }
 
 #[cfg(test)]

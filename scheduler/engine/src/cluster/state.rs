@@ -1,12 +1,58 @@
-//! What is left on one node: the part that changes as pods come and go.
+//! What is left on one node, now and later: the part that changes as pods come and go.
+//! Owns the arithmetic of taking and giving back. May not decide whether a pod may run there.
+
+use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::shape::{GpuRequest, NodeShape, PodShape};
+use super::request::{GpuRequest, Share, ShareSize};
+use super::shape::{NodeShape, PodShape};
+use super::shared::Shared;
 use crate::units::{GPU, MilliGpu};
 
 /// Per-GPU quantities of one node, by GPU index.
 pub type PerGpu<T> = SmallVec<[T; 8]>;
+
+/// The indexes of the GPUs a pod uses on its node, ascending.
+pub type GpuIndexes = SmallVec<[u8; 8]>;
+
+/// From when to when a pod holds its place. What is free is counted twice: as things are now, and as they will be later,
+/// when those that leave are gone and those that were promised a place have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Hold {
+    /// Now and later.
+    #[default]
+    Held,
+    /// Now only: it was told to stop and is not gone yet.
+    Leaving,
+    /// Later only: it was promised the place that others are leaving.
+    Promised,
+}
+
+impl Hold {
+    /// Does it take from what is free now?
+    pub fn is_now(self) -> bool {
+        self != Hold::Promised
+    }
+
+    /// Does it take from what is free later?
+    pub fn is_later(self) -> bool {
+        self != Hold::Leaving
+    }
+}
+
+/// All that placement can see of a node. Equal states are one class.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeState {
+    /// What the node offers when empty.
+    pub shape: Shared<NodeShape>,
+    /// What is left of it now.
+    pub free: Free,
+    /// What is left of it later; `None` where that is the same. See [`NodeState::later`].
+    pub later: Option<Box<Free>>,
+    /// Which kinds of GPU pods run there, those that leave left out.
+    pub kinds: GpuKinds,
+}
 
 /// What is free on a node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,21 +63,117 @@ pub struct Free {
     pub memory_bytes: u64,
     /// Pods it may still take.
     pub pods: u32,
-    /// What is left of each GPU, by index.
+    /// What is left of each GPU, by index. 1000 only if it is untouched; rounded down where its memory is known.
     pub gpus: PerGpu<MilliGpu>,
+    /// Memory left on each GPU, MiB; empty where the node's GPU memory is unknown.
+    pub gpu_mib: PerGpu<u32>,
+    /// MIG instances left, in the order of [`NodeShape::mig_instances`].
+    pub mig: SmallVec<[u16; 4]>,
 }
 
-/// The indexes of the GPUs a pod uses on its node, ascending.
-pub type GpuIndexes = SmallVec<[u8; 8]>;
+impl NodeState {
+    /// An empty node of this shape.
+    pub fn empty(shape: Shared<NodeShape>) -> Self {
+        let free = Free::all_of(&shape);
+        NodeState { shape, free, later: None, kinds: GpuKinds::default() }
+    }
+
+    /// What is left when those that leave are gone and those that were promised a place have come.
+    pub fn later(&self) -> &Free {
+        self.later.as_deref().unwrap_or(&self.free)
+    }
+
+    /// What is left now and stays left: what a pod that starts at once may take.
+    pub fn at_once(&self) -> Cow<'_, Free> {
+        match &self.later {
+            None => Cow::Borrowed(&self.free),
+            Some(later) => Cow::Owned(self.free.least(later)),
+        }
+    }
+
+    /// The node as a pod sees it: with what it may take later if it `waits`, else with what it may take at once.
+    pub fn seen(&self, waits: bool) -> Cow<'_, NodeState> {
+        match &self.later {
+            None => Cow::Borrowed(self),
+            Some(later) => {
+                let free = if waits { Free::clone(later) } else { self.free.least(later) };
+                Cow::Owned(NodeState { shape: self.shape.clone(), free, later: None, kinds: self.kinds })
+            }
+        }
+    }
+
+    /// The GPUs for a request of `count` whole ones, if there are as many. At once: those of lowest index. Later: those
+    /// that are leaving first, so that idle ones stay for pods that can start at once.
+    pub fn whole_gpus(&self, count: usize, waits: bool) -> Option<GpuIndexes> {
+        let Some(later) = &self.later else { return self.free.whole_gpus(count) };
+        if !waits {
+            return self.free.least(later).whole_gpus(count);
+        }
+        let mut whole: GpuIndexes = later.whole_gpus(later.gpus_with(GPU))?;
+        whole.sort_by_key(|&gpu| (self.free.gpus[usize::from(gpu)] == GPU, gpu));
+        whole.truncate(count);
+        whole.sort_unstable();
+        (whole.len() == count).then_some(whole)
+    }
+
+    /// Books what a pod takes. The caller has checked that it fits.
+    pub(super) fn take(&mut self, pod: &PodShape, gpus: &[u8], hold: Hold) {
+        self.change(hold, |free, node| free.take(node, pod, gpus));
+    }
+
+    /// Gives back what a pod took, the inverse of [`NodeState::take`].
+    pub(super) fn give_back(&mut self, pod: &PodShape, gpus: &[u8], hold: Hold) {
+        self.change(hold, |free, node| free.give_back(node, pod, gpus));
+    }
+
+    pub(crate) fn book(&mut self, pod: &PodShape, gpus: &[u8]) {
+        self.take(pod, gpus, Hold::Held);
+    }
+
+    /// The node without a pod that would leave it.
+    pub(crate) fn without(&mut self, place: &super::Placement) {
+        self.give_back(&place.shape, &place.gpus, place.hold);
+    }
+
+    /// Is there room for a pod found there on these GPUs, as it holds them?
+    pub(crate) fn can_seat(&self, pod: &PodShape, gpus: &[u8], hold: Hold) -> bool {
+        let distinct = gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
+        let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
+        gpus.len() == pod.gpu.count()
+            && distinct
+            && (!hold.is_now() || fits(&self.free))
+            && (!hold.is_later() || fits(self.later()))
+    }
+
+    fn change(&mut self, hold: Hold, change: impl Fn(&mut Free, &NodeShape)) {
+        if hold != Hold::Held && self.later.is_none() {
+            self.later = Some(Box::new(self.free.clone()));
+        }
+        if hold.is_now() {
+            change(&mut self.free, &self.shape);
+        }
+        if let Some(later) = &mut self.later {
+            if hold.is_later() {
+                change(later, &self.shape);
+            }
+            if **later == self.free {
+                self.later = None; // one way to write each state, and nothing costs more once nobody leaves
+            }
+        }
+    }
+}
 
 impl Free {
     /// All that an empty node of this shape offers.
     pub fn all_of(shape: &NodeShape) -> Self {
+        let known = if shape.gpu_memory_mib > 0 { shape.gpus } else { 0 };
         Free {
             cpu_milli: shape.cpu_milli,
             memory_bytes: shape.memory_bytes,
             pods: shape.pods,
             gpus: SmallVec::from_elem(GPU, shape.gpus),
+            gpu_mib: SmallVec::from_elem(shape.gpu_memory_mib, known),
+            mig: shape.mig_instances().iter().map(|(_, count)| *count as u16).collect(),
         }
     }
 
@@ -52,25 +194,97 @@ impl Free {
         (found.len() == count).then_some(found)
     }
 
-    /// Takes a pod's request, on these GPUs. The caller has checked that it fits.
-    pub fn take(&mut self, pod: &PodShape, gpus: &[u8]) {
+    /// Has this GPU room for what the request takes of each of its GPUs? The one place that says so.
+    pub fn room_on(&self, gpu: u8, node: &NodeShape, request: GpuRequest) -> bool {
+        match request {
+            GpuRequest::None => true,
+            GpuRequest::Share(share) => self.left_after(gpu, node, share).is_some(),
+            GpuRequest::Whole(_) => self.gpus.get(usize::from(gpu)) == Some(&GPU),
+        }
+    }
+
+    /// What is left of a GPU beside one share more, thousandths; `None` where the share does not fit.
+    pub fn left_after(&self, gpu: u8, node: &NodeShape, share: Share) -> Option<MilliGpu> {
+        let gpu = usize::from(gpu);
+        match (self.gpu_mib.get(gpu), share.size) {
+            (Some(left), size) => {
+                let left = left.checked_sub(size.mib_of(node.gpu_memory_mib))?;
+                Some(thousandths(left, node.gpu_memory_mib))
+            }
+            (None, ShareSize::Milli(milli)) => self.gpus.get(gpu)?.0.checked_sub(milli.0).map(MilliGpu),
+            (None, ShareSize::Memory(_)) => None,
+        }
+    }
+
+    /// MIG instances left of a profile.
+    pub fn mig_left(&self, node: &NodeShape, profile: &str) -> u32 {
+        mig_index(node, profile).and_then(|index| self.mig.get(index)).map_or(0, |left| u32::from(*left))
+    }
+
+    /// The lesser of both, one by one. What fits in it on certain GPUs fits in both on those.
+    pub fn least(&self, other: &Free) -> Free {
+        Free {
+            cpu_milli: self.cpu_milli.min(other.cpu_milli),
+            memory_bytes: self.memory_bytes.min(other.memory_bytes),
+            pods: self.pods.min(other.pods),
+            gpus: self.gpus.iter().zip(&other.gpus).map(|(a, b)| *a.min(b)).collect(),
+            gpu_mib: self.gpu_mib.iter().zip(&other.gpu_mib).map(|(a, b)| *a.min(b)).collect(),
+            mig: self.mig.iter().zip(&other.mig).map(|(a, b)| *a.min(b)).collect(),
+        }
+    }
+
+    fn take(&mut self, node: &NodeShape, pod: &PodShape, gpus: &[u8]) {
         self.cpu_milli -= pod.cpu_milli;
         self.memory_bytes -= pod.memory_bytes;
         self.pods -= 1;
         for &gpu in gpus {
-            self.gpus[usize::from(gpu)].0 -= pod.gpu.per_gpu().0;
+            self.change_gpu(gpu, node, pod.gpu, |left, part| left - part);
+        }
+        for (profile, count) in &pod.mig {
+            if let Some(index) = mig_index(node, profile) {
+                self.mig[index] -= *count as u16;
+            }
         }
     }
 
-    /// Gives a pod's request back, the inverse of [`Free::take`].
-    pub fn give_back(&mut self, pod: &PodShape, gpus: &[u8]) {
+    fn give_back(&mut self, node: &NodeShape, pod: &PodShape, gpus: &[u8]) {
         self.cpu_milli += pod.cpu_milli;
         self.memory_bytes += pod.memory_bytes;
         self.pods += 1;
         for &gpu in gpus {
-            self.gpus[usize::from(gpu)].0 += pod.gpu.per_gpu().0;
+            self.change_gpu(gpu, node, pod.gpu, |left, part| left + part);
+        }
+        for (profile, count) in &pod.mig {
+            if let Some(index) = mig_index(node, profile) {
+                self.mig[index] += *count as u16;
+            }
         }
     }
+
+    /// Changes what is left of one GPU by what the request takes of each: by MiB where they are known.
+    fn change_gpu(&mut self, gpu: u8, node: &NodeShape, request: GpuRequest, change: impl Fn(u32, u32) -> u32) {
+        let gpu = usize::from(gpu);
+        let Some(left) = self.gpu_mib.get_mut(gpu) else {
+            let part = u32::from(request.per_gpu(0).0);
+            self.gpus[gpu] = MilliGpu(change(self.gpus[gpu].0.into(), part) as u16);
+            return;
+        };
+        let part = match request {
+            GpuRequest::Share(share) => share.size.mib_of(node.gpu_memory_mib),
+            _ => node.gpu_memory_mib,
+        };
+        *left = change(*left, part);
+        self.gpus[gpu] = thousandths(*left, node.gpu_memory_mib);
+    }
+}
+
+/// Part of a GPU's memory as thousandths of the GPU, rounded down, so that 1000 means untouched.
+fn thousandths(left_mib: u32, device_mib: u32) -> MilliGpu {
+    MilliGpu((u64::from(left_mib) * 1000 / u64::from(device_mib)) as u16)
+}
+
+fn mig_index(node: &NodeShape, profile: &str) -> Option<usize> {
+    node.mig_instances().iter().position(|(known, _)| known == profile)
 }
 
 /// Which kinds of GPU pods run on a node: bit 0 for shares, bit n for pods with n whole GPUs.

@@ -2,15 +2,17 @@
 //! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
 //! node comes last, in `resources`.
 
+pub mod affinity;
 mod cordon;
 mod gpu_model;
+mod mig;
 mod node_selector;
 pub mod resources;
 mod taints;
 
 use std::fmt;
 
-use crate::cluster::{NodeShape, NodeState, PodShape};
+use crate::cluster::{Free, NodeShape, NodeState, PodShape};
 pub use resources::Resource;
 
 /// Something that can rule a node out for a pod.
@@ -24,34 +26,40 @@ pub enum Constraint {
     NodeSelector,
     /// The node's GPUs are of a model that the pod does not accept.
     GpuModel,
+    /// The node's GPUs are split by MIG, and the pod wants a part of one by other means.
+    Mig,
     /// Too little of this is left.
     Lack(Resource),
 }
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 9] = [
+    pub const ALL: [Constraint; 12] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
         Constraint::GpuModel,
+        Constraint::Mig,
         Constraint::Lack(Resource::Pods),
         Constraint::Lack(Resource::Cpu),
         Constraint::Lack(Resource::Memory),
         Constraint::Lack(Resource::Gpus),
         Constraint::Lack(Resource::GpuShare),
+        Constraint::Lack(Resource::GpuMemory),
+        Constraint::Lack(Resource::Mig),
     ];
 }
 
 /// One rule about a node as such: may this pod run on such a node at all?
 type ShapeRule = fn(&NodeShape, &PodShape) -> bool;
 
-/// kube-scheduler's order: NodeUnschedulable, TaintToleration, NodeAffinity (the GPU model is a label there).
-const SHAPE_RULES: [(Constraint, ShapeRule); 4] = [
+/// kube-scheduler's order: NodeUnschedulable, TaintToleration, NodeAffinity (GPU model and MIG strategy are labels there).
+const SHAPE_RULES: [(Constraint, ShapeRule); 5] = [
     (Constraint::Cordon, cordon::allows),
     (Constraint::Taint, taints::allow),
     (Constraint::NodeSelector, node_selector::allows),
     (Constraint::GpuModel, gpu_model::allows),
+    (Constraint::Mig, mig::allows),
 ];
 
 /// The first rule about the node as such that keeps the pod away, if any.
@@ -59,9 +67,20 @@ pub fn shape_rejection(node: &NodeShape, pod: &PodShape) -> Option<Constraint> {
     SHAPE_RULES.iter().find(|(_, allows)| !allows(node, pod)).map(|(constraint, _)| *constraint)
 }
 
-/// May the pod run on a node in this state, now?
+/// May the pod run on a node in this state, now or once those that leave have gone?
 pub fn fits(node: &NodeState, pod: &PodShape) -> bool {
-    resources::fit(&node.free, pod) && shape_rejection(&node.shape, pod).is_none()
+    resources::fit(&node.shape, node.later(), pod) && shape_rejection(&node.shape, pod).is_none()
+}
+
+/// Would a pod that fits on the node have to wait until others have left? Where it need not, there are GPUs for it that
+/// are free now and stay so.
+pub fn must_wait(node: &NodeState, pod: &PodShape) -> bool {
+    node.later.is_some() && !resources::fit(&node.shape, &node.at_once(), pod)
+}
+
+/// How many such pods may run on a node in this state at once, when those that leave have gone.
+pub(crate) fn how_many(node: &NodeState, pod: &PodShape) -> u32 {
+    if shape_rejection(&node.shape, pod).is_some() { 0 } else { resources::how_many(&node.shape, node.later(), pod) }
 }
 
 impl fmt::Display for Constraint {
@@ -71,7 +90,13 @@ impl fmt::Display for Constraint {
             Constraint::Taint => write!(f, "tainted"),
             Constraint::NodeSelector => write!(f, "without the labels asked for"),
             Constraint::GpuModel => write!(f, "of another GPU model"),
+            Constraint::Mig => write!(f, "with GPUs split by MIG"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
         }
     }
+}
+
+/// May the pod run on just these GPUs of the node, with this much free?
+pub(crate) fn fits_on(node: &NodeState, free: &Free, pod: &PodShape, gpus: &[u8]) -> bool {
+    resources::fit_on(&node.shape, free, pod, gpus) && shape_rejection(&node.shape, pod).is_none()
 }

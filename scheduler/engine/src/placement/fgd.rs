@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Loss;
+use super::gpus::least_loss;
 use super::typical::{TypicalPod, TypicalPods};
-use super::{Loss, least_loss};
 use crate::cluster::{NodeState, PodShape};
 use crate::units::MilliGpu;
 

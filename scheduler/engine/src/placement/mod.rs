@@ -4,10 +4,14 @@
 mod berth;
 mod best_fit;
 mod candidates;
+mod capacity;
 mod dot_product;
 mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
+mod gpus;
+mod options;
+mod pack;
 mod random;
 mod refusal;
 #[cfg(test)]
@@ -19,13 +23,16 @@ mod typical;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PerGpu, PodShape, Shared};
+use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Share, ShareSize, Shared};
 use crate::decision::{Choice, Slot, Unplaceable};
 use crate::engine::Config;
 use crate::filter;
-use crate::units::{MilliGpu, NodeId, PodId};
+use crate::units::{NodeId, PodId};
 use berth::{Berth, Prices};
-use candidates::Candidates;
+use candidates::{Assessment, Candidates};
+use capacity::Capacity;
+use gpus::GpuSet;
+pub(crate) use options::Place;
 use refusal::Refusal;
 pub use ties::TieBreak;
 use typical::TypicalPods;
@@ -47,10 +54,13 @@ pub enum Policy {
     GpuClustering,
     /// Any node, by the seed.
     Random,
+    /// What is in use already first, of GPUs, then of nodes: the placement of the `kai` policy set.
+    Pack,
 }
 
 impl Policy {
-    /// Every policy, the default first.
+    /// Every policy for experiments that compare them, the default first. Not [`Policy::Pack`]: it is nobody's proposal,
+    /// but what some rules ask for.
     pub const ALL: [Policy; 7] = [
         Policy::Berth,
         Policy::Fgd,
@@ -71,6 +81,7 @@ impl Policy {
             Policy::GpuPacking => "gpu-packing",
             Policy::GpuClustering => "gpu-clustering",
             Policy::Random => "random",
+            Policy::Pack => "pack",
         }
     }
 }
@@ -89,8 +100,8 @@ pub enum Demand {
 struct Loss {
     /// Less is better.
     loss: i64,
-    /// For a share: the GPU it would take.
-    gpu: u8,
+    /// For a share: the GPUs it would take.
+    gpus: GpuSet,
 }
 
 /// Chooses places by a policy. Owns the policy's expectations and, for each pod shape in use, the order of the node
@@ -111,6 +122,7 @@ pub(crate) struct Placer {
 struct Known {
     candidates: Candidates<Prices>,
     refusal: Refusal,
+    capacity: Capacity,
     last_use: u64,
 }
 
@@ -124,8 +136,8 @@ enum Rule {
     Berth(Box<Berth>),
 }
 
-/// How much is remembered, in pod shapes times class slots of about 250 bytes: a gigabyte at the very most. What was used
-/// longest ago is forgotten first, and looked up anew when it is wanted again.
+/// How much is remembered, in pod shapes times class slots of about 300 bytes: little more than a gigabyte at the very
+/// most. What was used longest ago is forgotten first, and looked up anew when it is wanted again.
 const REMEMBERED_MAX: usize = if cfg!(test) { 64 } else { 4_000_000 };
 
 impl Placer {
@@ -139,35 +151,85 @@ impl Placer {
     }
 
     /// Takes note of a pod that arrived, as a sign of what arrives later.
-    pub(crate) fn observe(&mut self, pod: &PodShape) {
-        let learns = self.config.demand == Demand::Learnt && matches!(self.rule, Rule::Fgd(_) | Rule::Berth(_));
-        if learns && self.typical.observe(pod) {
+    pub(crate) fn observe(&mut self, cluster: &Cluster, pod: &PodShape) {
+        if self.config.demand != Demand::Learnt || !matches!(self.rule, Rule::Fgd(_) | Rule::Berth(_)) {
+            return;
+        }
+        let device_mib = match pod.gpu {
+            GpuRequest::Share(Share { size: ShareSize::Memory(_), .. }) => cluster.gpu_memory_least_mib(),
+            _ => 0,
+        };
+        if self.typical.observe(pod, device_mib) {
             self.rule = Rule::of(self.config.policy, &self.typical);
             self.shapes.clear();
         }
     }
 
-    /// The place where the policy loses least, or none where the pod fits nowhere.
-    pub(crate) fn choose(&mut self, cluster: &Cluster, pod: PodId, shape: &Shared<PodShape>) -> Option<(Slot, Choice)> {
-        let prices = match &mut self.rule {
-            Rule::Berth(berth) => {
-                berth.catch_up(cluster);
-                berth.prices(cluster, shape)
-            }
-            _ => Prices::new(),
-        };
+    /// The place where the policy loses least among the nodes in scope (ascending ids; `None` = all nodes), where the pod
+    /// can start at once before where it has to wait; none where it fits nowhere.
+    pub(crate) fn choose(
+        &mut self,
+        cluster: &Cluster,
+        pod: PodId,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Option<(Slot, Choice)> {
+        let prices = self.prices(cluster, shape);
         let mut known = self.recall(cluster, shape);
         let judge = ShapeJudge { ties: self.config.ties, rule: &self.rule, prices: &prices, pod: shape };
-        known.candidates.catch_up(cluster.classes(), &prices, &judge);
-        let chosen = match self.rule {
-            Rule::Random => random::choose(&known.candidates, cluster, self.config.seed, pod, shape),
-            _ => known.candidates.best(),
-        };
+        let chosen = known.choose(cluster, pod, scope, &judge, self.config.seed);
         self.shapes.insert(shape.id(), known);
         let chosen = chosen?;
-        let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpu)?;
-        let because = Choice { policy: self.config.policy, loss: chosen.loss, next_loss: chosen.next_loss };
-        Some((Slot { pod, node: chosen.node, gpus }, because))
+        let gpus = gpus_for(cluster.state(chosen.node)?, shape, chosen.gpus, chosen.waits)?;
+        let Chosen { node, waits, loss, next_loss, .. } = chosen;
+        Some((Slot { pod, node, gpus }, Choice { policy: self.config.policy, waits, loss, next_loss }))
+    }
+
+    /// Every distinct way to place a pod of this shape among the nodes in scope, best first: of nodes in equal state the
+    /// first, there every distinct choice of GPUs. The first is what [`Placer::choose`] takes, unless it leaves that to
+    /// chance.
+    pub(crate) fn options(
+        &mut self,
+        cluster: &Cluster,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Vec<Place> {
+        let prices = self.prices(cluster, shape);
+        let mut known = self.recall(cluster, shape);
+        let judge = ShapeJudge { ties: self.config.ties, rule: &self.rule, prices: &prices, pod: shape };
+        let mut found = Vec::new();
+        for key in known.candidates.keys_in(cluster, scope, &judge) {
+            let Some((state, opinion)) = cluster.state(key.first).zip(known.candidates.assessment(&key)) else {
+                continue;
+            };
+            let preferred = gpus_for(state, shape, opinion.loss.gpus, opinion.waits);
+            options::add(&mut found, &key, state, shape, preferred.as_ref());
+        }
+        self.shapes.insert(shape.id(), known);
+        found.sort_unstable_by_key(|(order, _)| *order);
+        found.into_iter().map(|(_, place)| place).collect()
+    }
+
+    /// How many pods of this shape fit at once on the nodes in scope, when those that leave have gone; at most `at_most`.
+    pub(crate) fn capacity(
+        &mut self,
+        cluster: &Cluster,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+        at_most: u64,
+    ) -> u64 {
+        let mut known = self.recall(cluster, shape);
+        let room = match scope {
+            None => known.capacity.everywhere(cluster.classes(), shape),
+            Some(scope) => known.capacity.among(cluster, scope, shape, at_most),
+        };
+        self.shapes.insert(shape.id(), known);
+        room.min(at_most)
+    }
+
+    /// How places are ordered.
+    pub(crate) fn policy(&self) -> Policy {
+        self.config.policy
     }
 
     /// Why a pod for which [`Placer::choose`] just found no place has none.
@@ -176,6 +238,13 @@ impl Placer {
         let why = known.refusal.of(cluster.classes(), shape);
         self.shapes.insert(shape.id(), known);
         why
+    }
+
+    /// What the pod has to pay beyond its loss, as the cluster is now.
+    fn prices(&mut self, cluster: &Cluster, pod: &PodShape) -> Prices {
+        let Rule::Berth(berth) = &mut self.rule else { return Prices::new() };
+        berth.catch_up(cluster);
+        berth.prices(cluster, pod)
     }
 
     /// Takes out what is known of a shape, for the caller to put back; makes room for it first.
@@ -191,6 +260,39 @@ impl Placer {
     }
 }
 
+impl Known {
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        pod: PodId,
+        scope: Option<&[NodeId]>,
+        judge: &ShapeJudge<'_>,
+        seed: u64,
+    ) -> Option<Chosen> {
+        let candidates = &mut self.candidates;
+        if scope.is_none() {
+            candidates.catch_up(cluster.classes(), judge.prices, judge);
+        }
+        match (judge.rule, scope) {
+            (Rule::Random, Some(scope)) => {
+                let fits = |node: &NodeId| candidates.waits_on(cluster, *node, judge);
+                random::choose(scope.iter().filter_map(fits), seed, pod, judge.pod)
+            }
+            (Rule::Random, None) => {
+                let fitting = candidates.fitting(cluster.classes());
+                let nodes =
+                    fitting.flat_map(|(waits, class)| class.members.iter().map(move |n| (waits, *n, &class.state)));
+                random::choose(nodes, seed, pod, judge.pod)
+            }
+            (_, Some(scope)) => {
+                let keys = candidates.keys_in(cluster, Some(scope), judge);
+                candidates.best_of(&keys)
+            }
+            (_, None) => candidates.best(),
+        }
+    }
+}
+
 impl Rule {
     fn of(policy: Policy, typical: &TypicalPods) -> Self {
         match policy {
@@ -201,6 +303,7 @@ impl Rule {
             Policy::GpuPacking => Rule::Plain(gpu_packing::loss),
             Policy::GpuClustering => Rule::Plain(gpu_clustering::loss),
             Policy::Random => Rule::Random,
+            Policy::Pack => Rule::Plain(pack::loss),
         }
     }
 }
@@ -214,24 +317,26 @@ struct ShapeJudge<'a> {
 }
 
 impl candidates::Judge for ShapeJudge<'_> {
-    fn assess(&self, node: &NodeState) -> Option<(Loss, u32)> {
+    fn assess(&self, node: &NodeState) -> Option<Assessment> {
         let pod = self.pod;
         if !filter::fits(node, pod) {
             return None;
         }
+        let waits = filter::must_wait(node, pod);
+        let node = &*node.seen(waits);
         let loss = match self.rule {
-            Rule::Random => Loss { loss: 0, gpu: 0 },
+            Rule::Random => Loss { loss: 0, gpus: GpuSet::default() },
             Rule::Plain(loss) => loss(node, pod),
             Rule::Fgd(targets) => targets.loss(node, pod),
             Rule::Berth(berth) => berth.loss(node, pod),
         };
-        Some((loss, self.ties.rank(node, pod)))
+        Some(Assessment { waits, loss, tie: self.ties.rank(node, pod) })
     }
 
-    fn priced(&self, loss: Loss, node: &NodeState) -> i64 {
+    fn priced(&self, assessment: &Assessment, node: &NodeState) -> i64 {
         match self.rule {
-            Rule::Berth(berth) => berth.priced(self.prices, loss, node, self.pod),
-            _ => loss.loss,
+            Rule::Berth(berth) => berth.priced(self.prices, assessment.loss, &node.seen(assessment.waits), self.pod),
+            _ => assessment.loss.loss,
         }
     }
 }
@@ -240,51 +345,17 @@ impl candidates::Judge for ShapeJudge<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Chosen {
     node: NodeId,
-    gpu: u8,
+    gpus: GpuSet,
+    waits: bool,
     loss: i64,
     next_loss: Option<i64>,
 }
 
-/// The GPUs a pod gets on a node: the chosen one for a share, the first whole free ones otherwise.
-fn gpus_for(node: &NodeState, pod: &PodShape, share_gpu: u8) -> Option<GpuIndexes> {
+/// The GPUs a pod gets on a node: the chosen ones for a share, the first whole free ones otherwise.
+fn gpus_for(node: &NodeState, pod: &PodShape, share_gpus: GpuSet, waits: bool) -> Option<GpuIndexes> {
     match pod.gpu {
         GpuRequest::None => Some(GpuIndexes::new()),
-        GpuRequest::Share(_) => Some(GpuIndexes::from_slice(&[share_gpu])),
-        GpuRequest::Whole(count) => node.free.whole_gpus(count),
+        GpuRequest::Share(_) => Some(share_gpus.indexes()),
+        GpuRequest::Whole(count) => node.whole_gpus(count, waits),
     }
-}
-
-/// The fullest GPU that still has room for a share, of lowest index: the usual choice of policies with no opinion.
-fn fullest_gpu(node: &NodeState, pod: &PodShape) -> u8 {
-    let GpuRequest::Share(share) = pod.gpu else { return 0 };
-    let roomy = (0u8..).zip(&node.free.gpus).filter(|(_, left)| **left >= share);
-    roomy.min_by_key(|(index, left)| (**left, *index)).map_or(0, |(index, _)| index)
-}
-
-/// The least loss over the ways a pod could take GPUs of a node, given the loss for what would be left of them: every
-/// GPU with room for a share, or the first whole free ones.
-fn least_loss(node: &NodeState, pod: &PodShape, loss_with: impl Fn(&[MilliGpu]) -> i64) -> Loss {
-    let free = &node.free;
-    let mut gpus = free.gpus.clone();
-    let GpuRequest::Share(share) = pod.gpu else {
-        for gpu in free.whole_gpus(pod.gpu.count()).unwrap_or_default() {
-            gpus[usize::from(gpu)] = MilliGpu(0);
-        }
-        return Loss { loss: loss_with(&gpus), gpu: 0 };
-    };
-    let mut best = Loss { loss: i64::MAX, gpu: 0 };
-    let mut tried: PerGpu<MilliGpu> = PerGpu::new();
-    for (gpu, &left) in (0u8..).zip(&free.gpus) {
-        if left < share || tried.contains(&left) {
-            continue; // equal GPUs lose equally, and the lowest index wins
-        }
-        tried.push(left);
-        gpus[usize::from(gpu)] = MilliGpu(left.0 - share.0);
-        let loss = loss_with(&gpus);
-        gpus[usize::from(gpu)] = left;
-        if loss < best.loss {
-            best = Loss { loss, gpu };
-        }
-    }
-    best
 }

@@ -1,31 +1,32 @@
-//! `random`: any node the pod fits on, and any GPU there, by a hash of seed, pod and node.
+//! `random`: any node the pod fits on, and any GPU there, by a hash of seed, pod and node. What fits at once still goes
+//! before what must wait.
 
 use super::Chosen;
-use super::berth::Prices;
-use super::candidates::Candidates;
-use crate::cluster::{Cluster, GpuRequest, PodShape};
-use crate::units::PodId;
+use super::gpus::GpuSet;
+use crate::cluster::{GpuRequest, NodeState, PodShape};
+use crate::units::{NodeId, PodId};
 
 /// The fitting node with the least hash: every fitting node is equally likely. The one policy that looks at nodes one
-/// by one, since nodes of one class are not equal to chance.
-pub(super) fn choose(
-    candidates: &Candidates<Prices>,
-    cluster: &Cluster,
+/// by one, since nodes of one class are not equal to chance. `fitting`: whether the pod would wait there, node, state.
+pub(super) fn choose<'a>(
+    fitting: impl Iterator<Item = (bool, NodeId, &'a NodeState)>,
     seed: u64,
     pod: PodId,
     shape: &PodShape,
 ) -> Option<Chosen> {
-    let classes = candidates.fitting_slots(cluster.classes()).map(|slot| &cluster.classes().slots()[slot]);
-    let nodes = classes.flat_map(|class| class.members.iter().map(move |node| (*node, &class.state)));
-    let (node, state) = nodes.min_by_key(|(node, _)| (hash(seed, pod.0, u64::from(node.0)), *node))?;
-    let gpu = match shape.gpu {
+    let order = |waits: bool, node: NodeId| (waits, hash(seed, pod.0, u64::from(node.0)), node);
+    let (waits, node, state) = fitting.min_by_key(|(waits, node, _)| order(*waits, *node))?;
+    let gpus = match shape.gpu {
         GpuRequest::Share(share) => {
-            let roomy = (0u8..).zip(&state.free.gpus).filter(|(_, left)| **left >= share);
-            roomy.map(|(index, _)| index).min_by_key(|index| hash(!seed, pod.0, u64::from(*index)))?
+            let state = state.seen(waits);
+            let all = 0..state.free.gpus.len() as u8;
+            let mut roomy: Vec<u8> = all.filter(|gpu| state.free.room_on(*gpu, &state.shape, shape.gpu)).collect();
+            roomy.sort_by_key(|gpu| (hash(!seed, pod.0, u64::from(*gpu)), *gpu));
+            roomy.into_iter().take(usize::from(share.devices)).collect()
         }
-        _ => 0,
+        _ => GpuSet::default(),
     };
-    Some(Chosen { node, gpu, loss: 0, next_loss: None })
+    Some(Chosen { node, gpus, waits, loss: 0, next_loss: None })
 }
 
 /// A well-mixed number for three numbers (the finaliser of SplitMix64, applied in turn).

@@ -107,14 +107,14 @@ impl Tally {
         if nodes == 0 {
             return Tally::default();
         }
-        let (shape, free) = (&class.state.shape, &class.state.free);
+        let (shape, free) = (&class.state.shape, class.state.later());
         match filter::shape_rejection(shape, pod) {
             Some(constraint) => Tally { nodes, rejected_by: Some(constraint), ..Tally::default() },
             None => Tally {
                 nodes,
                 rejected_by: None,
-                missing: Resource::ALL.map(|resource| resource.missing(free, pod)),
-                fits_when_empty: filter::resources::fit(&Free::all_of(shape), pod),
+                missing: Resource::ALL.map(|resource| resource.missing(shape, free, pod)),
+                fits_when_empty: filter::resources::fit(shape, &Free::all_of(shape), pod),
             },
         }
     }

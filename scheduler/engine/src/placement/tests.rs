@@ -4,14 +4,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster::{Interner, NodeShape, NodeSpec, Placement};
+use crate::cluster::{Hold, Interner, NodeShape, NodeSpec, Placement};
 use crate::units::MilliGpu;
 
 fn pod_shape(kind: u8) -> PodShape {
     let gpu = match kind % 6 {
         0 => GpuRequest::None,
-        1 => GpuRequest::Share(MilliGpu(300)),
-        2 => GpuRequest::Share(MilliGpu(550)),
+        1 => GpuRequest::share(MilliGpu(300)),
+        2 => GpuRequest::share(MilliGpu(550)),
         3 => GpuRequest::Whole(1),
         4 => GpuRequest::Whole(2),
         _ => GpuRequest::Whole(4),
@@ -57,10 +57,10 @@ fn by_scan(placer: &Placer, cluster: &Cluster, pod: &PodShape) -> Option<(i64, N
     let judge = ShapeJudge { ties: placer.config.ties, rule: &placer.rule, prices: &prices, pod };
     let judged = cluster.nodes().keys().filter_map(|node| {
         let state = cluster.state(*node)?;
-        let (loss, tie) = candidates::Judge::assess(&judge, state)?;
-        Some((candidates::Judge::priced(&judge, loss, state), tie, *node))
+        let assessment = candidates::Judge::assess(&judge, state)?;
+        Some((assessment.waits, candidates::Judge::priced(&judge, &assessment, state), assessment.tie, *node))
     });
-    judged.min().map(|(loss, _, node)| (loss, node))
+    judged.min().map(|(_, loss, _, node)| (loss, node))
 }
 
 /// A placer that knows what `follower` expects, and nothing of the cluster.
@@ -90,20 +90,20 @@ proptest! {
         for (number, (kind, change)) in (0..).zip(&steps) {
             let shape = shapes.intern(pod_shape(*kind));
             let due_before = follower.typical.refreshes();
-            follower.observe(&shape);
+            follower.observe(&cluster, &shape);
             if follower.typical.refreshes() != due_before {
                 learnt_at_last = follower.typical.clone();
             }
-            let chosen = follower.choose(&cluster, PodId(number), &shape);
+            let chosen = follower.choose(&cluster, PodId(number), &shape, None);
             let mut newcomer = newcomer(&follower, &learnt_at_last);
-            prop_assert_eq!(&chosen, &newcomer.choose(&cluster, PodId(number), &shape));
+            prop_assert_eq!(&chosen, &newcomer.choose(&cluster, PodId(number), &shape, None));
             if policy != Policy::Random {
                 let found = chosen.as_ref().map(|(slot, because)| (because.loss, slot.node));
                 prop_assert_eq!(found, by_scan(&newcomer, &cluster, &shape));
             }
             prop_assert_eq!(follower.why_not(&cluster, &shape), newcomer.why_not(&cluster, &shape));
             if let Some((slot, _)) = chosen {
-                cluster.place(slot.pod, Placement { shape, node: slot.node, gpus: slot.gpus });
+                cluster.place(slot.pod, Placement { shape, node: slot.node, gpus: slot.gpus, hold: Hold::Held });
             }
             match change % 8 {
                 0 => cluster.add_node(NodeId(1000 + number as u32), node_spec(change / 8, change / 16)),
@@ -137,7 +137,7 @@ fn scarce_models_cost_those_who_could_go_elsewhere() {
     let mut shapes = Interner::new();
     let mut node_for = |models| {
         let shape = shapes.intern(pods(models, 1).remove(0));
-        placer.choose(&cluster, PodId(1), &shape).map(|(slot, _)| slot.node)
+        placer.choose(&cluster, PodId(1), &shape, None).map(|(slot, _)| slot.node)
     };
     assert_eq!(node_for(&["B"]), Some(NodeId(0)));
     assert_eq!(node_for(&[]), Some(NodeId(1)), "not the first node, which others need");

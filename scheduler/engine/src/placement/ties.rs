@@ -28,7 +28,7 @@ impl TieBreak {
 
     /// Less wins. The pod fits on the node.
     pub(super) fn rank(self, node: &NodeState, pod: &PodShape) -> u32 {
-        let gpu_left = node.free.gpu_milli() - pod.gpu.total_milli();
+        let gpu_left = node.free.gpu_milli().saturating_sub(pod.gpu.milli_on(&node.shape));
         match self {
             TieBreak::Rank => 0,
             TieBreak::LeastGpu => gpu_left as u32,

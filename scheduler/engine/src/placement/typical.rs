@@ -18,10 +18,11 @@ pub(super) struct PodClass {
 }
 
 impl PodClass {
-    fn of(pod: &PodShape) -> Self {
+    /// `device_mib`: what memory asked for is a part of; 0 = unknown.
+    fn of(pod: &PodShape, device_mib: u32) -> Self {
         PodClass {
             cpu_milli: pod.cpu_milli,
-            per_gpu_milli: pod.gpu.per_gpu().milli(),
+            per_gpu_milli: pod.gpu.per_gpu(device_mib).milli(),
             gpus: pod.gpu.count(),
             models: if pod.gpu == GpuRequest::None { Vec::new() } else { pod.gpu_models.clone() },
         }
@@ -89,7 +90,7 @@ impl TypicalPods {
     pub(super) fn of(pods: &[PodShape]) -> Self {
         let mut typical = TypicalPods::default();
         for pod in pods.iter().filter(|pod| pod.gpu.is_possible()) {
-            typical.counts.entry(PodClass::of(pod)).or_default().add(pod);
+            typical.counts.entry(PodClass::of(pod, 0)).or_default().add(pod);
             typical.total += ONE;
         }
         typical
@@ -100,9 +101,10 @@ impl TypicalPods {
         self.counts.iter().map(|(class, seen)| (class, seen.count))
     }
 
-    /// Counts a pod; true when expectations should be worked out anew.
-    pub(super) fn observe(&mut self, pod: &PodShape) -> bool {
-        self.counts.entry(PodClass::of(pod)).or_default().add(pod);
+    /// Counts a pod; true when expectations should be worked out anew. `device_mib`: memory of a GPU, to tell which part of
+    /// one is asked for as memory; 0 = unknown.
+    pub(super) fn observe(&mut self, pod: &PodShape, device_mib: u32) -> bool {
+        self.counts.entry(PodClass::of(pod, device_mib)).or_default().add(pod);
         self.total += ONE;
         if self.total >= REMEMBERED_MAX * ONE {
             self.counts.retain(|_, seen| {
@@ -153,11 +155,11 @@ mod tests {
         let pod = |cpu_milli, memory_bytes| PodShape { cpu_milli, memory_bytes, ..PodShape::default() };
         let mut typical = TypicalPods::default();
         for _ in 0..REMEMBERED_MAX - 1 {
-            typical.observe(&pod(1, 100));
+            typical.observe(&pod(1, 100), 0);
         }
         assert_eq!(typical.list()[0].memory_bytes, 100);
         for _ in 0..REMEMBERED_MAX {
-            typical.observe(&pod(2, 300));
+            typical.observe(&pod(2, 300), 0);
         }
         let list = typical.list();
         assert_eq!((list[0].class.cpu_milli, list[0].memory_bytes), (2, 300), "the newer kind leads by now");

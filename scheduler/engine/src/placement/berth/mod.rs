@@ -10,8 +10,9 @@ mod worth;
 
 use std::collections::BTreeMap;
 
+use super::Loss;
+use super::gpus::{GpuSet, least_loss};
 use super::typical::TypicalPods;
-use super::{Loss, least_loss};
 use crate::cluster::{Cluster, NodeState, PodShape};
 pub(super) use scarcity::Prices;
 use scarcity::Scarcity;
@@ -52,12 +53,12 @@ impl Berth {
 
     /// What the pod has to pay for scarce supply at present.
     pub(super) fn prices(&self, cluster: &Cluster, pod: &PodShape) -> Prices {
-        self.scarcity.prices(pod, cluster.gpu_capacity_milli() - cluster.gpu_used_milli())
+        self.scarcity.prices(pod, cluster.gpu_capacity_milli().saturating_sub(cluster.gpu_used_milli()))
     }
 
     /// The loss with what is scarce paid for.
     pub(super) fn priced(&self, prices: &Prices, loss: Loss, node: &NodeState, pod: &PodShape) -> i64 {
-        let cost = self.scarcity.cost(prices, node, pod, loss.gpu);
+        let cost = self.scarcity.cost(prices, node, pod, loss.gpus);
         (loss.loss + cost + LOSS_STEP - 1).div_euclid(LOSS_STEP)
     }
 
@@ -65,7 +66,7 @@ impl Berth {
     pub(super) fn loss(&self, node: &NodeState, pod: &PodShape) -> Loss {
         let by_count = self.worth.get(&node.shape.gpu_model);
         let Some(worth) = by_count.and_then(|by_count| by_count.get(&node.shape.gpus)) else {
-            return Loss { loss: 0, gpu: 0 };
+            return Loss { loss: 0, gpus: GpuSet::default() };
         };
         let free = &node.free;
         let before = worth.node(&self.outlook, free.cpu_milli, free.memory_bytes, &free.gpus);

@@ -5,9 +5,10 @@
 //! demand, times the idle GPU of the cluster, since that is how much more will fit. The price is the probability that
 //! demand exceeds supply (a newsvendor's booking limit), which needs no horizon.
 
+use super::super::gpus::GpuSet;
 use super::super::typical::TypicalPods;
 use crate::cluster::{ClassId, Classes, GpuRequest, NodeState, PodShape};
-use crate::units::GPU;
+use crate::units::{GPU, MilliGpu};
 
 /// Demand that only part of the cluster can serve.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,15 +123,19 @@ impl Scarcity {
     }
 
     /// What a pod would pay on a node, thousandths of a GPU: the dearest of the supplies it takes from.
-    pub(super) fn cost(&self, prices: &Prices, node: &NodeState, pod: &PodShape, share_gpu: u8) -> i64 {
+    pub(super) fn cost(&self, prices: &Prices, node: &NodeState, pod: &PodShape, share_gpus: GpuSet) -> i64 {
         let free = &node.free;
         let (idle, whole) = (free.gpu_milli(), free.gpus_with(GPU));
         let whole_after = match pod.gpu {
             GpuRequest::None => whole,
-            GpuRequest::Share(_) => whole - usize::from(free.gpus.get(usize::from(share_gpu)) == Some(&GPU)),
+            GpuRequest::Share(_) => {
+                let broken = |(gpu, left): &(u8, &MilliGpu)| share_gpus.contains(*gpu) && **left == GPU;
+                whole - (0u8..).zip(&free.gpus).filter(broken).count()
+            }
             GpuRequest::Whole(count) => whole - count,
         };
-        let (cpu_after, idle_after) = (free.cpu_milli - pod.cpu_milli, idle - pod.gpu.total_milli());
+        let cpu_after = free.cpu_milli - pod.cpu_milli;
+        let idle_after = idle.saturating_sub(pod.gpu.milli_on(&node.shape));
         let dear = self.confined.iter().zip(prices).filter(|(_, price)| **price > 0);
         let cost = |(confined, price): (&Confined, &u8)| {
             let before = confined.usable(node, free.cpu_milli, idle, whole);

@@ -1,0 +1,3 @@
+//! temporary
+#[derive(Debug, Clone, Default)]
+pub struct Usage;

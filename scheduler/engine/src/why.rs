@@ -1,0 +1,90 @@
+//! Why a gang waits, worked out when a cycle is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cluster::{PodShape, Shared};
+use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
+use crate::placement::Placer;
+use crate::queue::amounts;
+use crate::search::Miss;
+use crate::state::State;
+use crate::units::{GangId, QueueId};
+
+/// What a gang waits for, given what its last try ran into.
+pub(crate) fn why(state: &State, placer: &mut Placer, id: GangId, miss: Option<&Miss>) -> Why {
+    let cause = match miss {
+        None => quorum(state, id),
+        Some(Miss::Limit { queue, resource, used }) => {
+            WaitCause::Limit(over(state, *queue, *resource, *used, |quota| quota.limit))
+        }
+        Some(Miss::Deserved { queue, resource, used }) => {
+            WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
+        }
+        Some(Miss::Steps) => WaitCause::Steps,
+        Some(Miss::Room) => room(state, placer, id),
+    };
+    Why { cause }
+}
+
+fn quorum(state: &State, id: GangId) -> WaitCause {
+    let gang = state.gangs.get(&id);
+    let short = gang.and_then(|gang| {
+        let mut leaves = gang.tree.leaves().map(|at| {
+            let members = &gang.members[at];
+            (members.active + members.pending, gang.tree.branch(at).min_member)
+        });
+        leaves.find(|(have, need)| have < need)
+    });
+    let (have, need) = short.unwrap_or((0, 0));
+    WaitCause::Quorum { have, need }
+}
+
+fn over(
+    state: &State,
+    queue: QueueId,
+    resource: usize,
+    would_use: i64,
+    bound: impl Fn(crate::queue::Quota) -> Option<i64>,
+) -> OverQuota {
+    let known = state.queues.get(queue);
+    let bound = known.and_then(|queue| bound(state.queues.quota(queue, resource))).unwrap_or(0);
+    let name = known.map(|queue| queue.spec.name.clone()).unwrap_or_default();
+    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound }
+}
+
+fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
+    let chunk = state.next_chunk(id);
+    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
+    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
+        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
+    }
+    let need = chunk.len() as u64;
+    let mut fit = 0;
+    let mut worst: Option<(u64, Shared<PodShape>)> = None;
+    for (shape, wanted) in shapes.into_values() {
+        let capacity = placer.capacity(&state.cluster, &shape, None, wanted);
+        fit += capacity.min(wanted);
+        let missing = wanted - capacity.min(wanted);
+        if worst.as_ref().is_none_or(|(most, _)| missing > *most) {
+            worst = Some((missing, shape));
+        }
+    }
+    let nodes = match worst {
+        Some((_, shape)) => placer.why_not(&state.cluster, &shape),
+        None => Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true }),
+    };
+    WaitCause::Room { fit, need, nodes }
+}
+
+/// The name of an accounted resource.
+impl crate::queue::Queues {
+    pub(crate) fn resource_name(&self, resource: usize) -> String {
+        match resource {
+            amounts::GPU => "gpu".to_owned(),
+            amounts::CPU => "cpu".to_owned(),
+            amounts::MEMORY => "memory".to_owned(),
+            _ => format!("gpu:{}", self.models().get(resource - amounts::MODELS).map_or("", String::as_str)),
+        }
+    }
+}
