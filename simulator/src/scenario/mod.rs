@@ -13,3 +13,5 @@ mod problem;
 pub mod text;
 mod validate;
 pub mod world;
+
+pub use problem::{Finding, Problems};

@@ -281,6 +281,13 @@ impl Player {
                         cause: (*cause == EvictCause::Stale).then(|| "stale".to_owned()),
                     }));
                 }
+                Told::Reserve { gang, from } => {
+                    let when = match from {
+                        Some(from) => format!("from +{}s", from.0.saturating_sub(START.0) / 1000),
+                        None => "as its place becomes free".to_owned(),
+                    };
+                    decisions.extend(job(gang).map(|job| Decision::Note(format!("reserve {job} {when}"))));
+                }
                 Told::Wait { gang, why, .. } => {
                     if let Some(job) = job(gang) {
                         waits.insert(job, why.to_string());
