@@ -19,6 +19,7 @@ pub mod filter;
 pub mod gang;
 pub mod placement;
 pub mod queue;
+mod remedy;
 mod report;
 pub mod reservation;
 pub mod rules;
