@@ -13,6 +13,8 @@ mod cycle;
 pub mod decision;
 mod engine;
 pub mod event;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the queues to come"))]
+mod fair_share;
 pub mod filter;
 pub mod placement;
 mod queue;
