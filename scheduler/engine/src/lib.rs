@@ -20,6 +20,8 @@ pub mod placement;
 mod queue;
 pub mod trial;
 pub mod units;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the queues to come"))]
+mod usage;
 
 pub use cluster::{Cluster, GpuRequest, NodeShape, NodeSpec, PodShape, PodSpec, Taint, TaintEffect, Toleration};
 pub use decision::{Decision, Slot, Unplaceable};
