@@ -14,7 +14,6 @@ mod cycle;
 pub mod decision;
 mod engine;
 pub mod event;
-mod fair_share;
 pub mod filter;
 pub mod gang;
 pub mod placement;
@@ -29,7 +28,6 @@ pub mod state;
 pub mod topology;
 pub mod trial;
 pub mod units;
-mod usage;
 pub mod victims;
 mod why;
 
