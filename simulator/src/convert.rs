@@ -45,5 +45,5 @@ pub fn pod(row: &PodRow) -> PodSpec {
         node_selector: BTreeMap::new(),
         tolerations: Vec::new(),
     };
-    PodSpec { name: row.name.clone(), shape, priority: row.priority }
+    PodSpec { name: row.name.clone(), shape, priority: row.priority, ..PodSpec::default() }
 }

@@ -8,6 +8,7 @@ pub mod openb;
 pub mod output;
 pub mod pack;
 pub mod report;
+pub mod scenario;
 pub mod simulate;
 pub mod table;
 pub mod trace;

@@ -1,41 +1,89 @@
-//! How Berth schedules: one cycle, from waiting pods to decisions.
+//! How Berth schedules: one cycle, from waiting gangs to decisions. A cycle is a list of passes, each on what the one before
+//! left: allocate, consolidate, reclaim, preempt, stale.
 
-use std::sync::Arc;
-
-use crate::cluster::{Cluster, Hold, Placement, PodShape, Shared};
-use crate::decision::{Decision, Slot};
+use crate::decision::Decision;
 use crate::placement::Placer;
-use crate::queue::Queue;
-use crate::trial::Trial;
+use crate::queue::waiting::Waiting;
+use crate::report::Report;
+use crate::reservation::Reservations;
+use crate::rules::Rules;
+use crate::search::Steps;
+use crate::state::State;
+use crate::units::{GangId, Timestamp};
+use crate::victims::{self, Action};
+use crate::{allocate, stale, why};
 
-/// Decides for every waiting pod that may have a chance, and books what it decides. Reasons for waiting are those that
-/// hold when the cycle is over.
-pub(crate) fn decide(cluster: &mut Cluster, queue: &mut Queue, placer: &mut Placer) -> Vec<Decision> {
-    let mut trial = Trial::on(cluster);
-    let (mut decisions, refused) = allocate(&mut trial, queue, placer);
-    trial.keep();
-    for shape in refused {
-        let why = placer.why_not(cluster, &shape);
-        let wait = |pod| Decision::Wait { pod, why: Arc::clone(&why) };
-        decisions.extend(queue.take_untold(&shape, &why).into_iter().map(wait));
-    }
-    decisions
+/// One pass of a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pass {
+    /// Places what fits.
+    Allocate,
+    /// Makes room by moving others.
+    Consolidate,
+    /// Makes room by taking from queues above their share.
+    Reclaim,
+    /// Makes room by taking from lower priorities of the same queue.
+    Preempt,
+    /// Gives up gangs that have been below their minimum for too long.
+    Stale,
 }
 
-/// Places pods in turn, each where the policy loses least. A pod that does not fit holds up nobody but pods of its own
-/// shape. Returns who got a place, and the shapes for which there is none.
-fn allocate(trial: &mut Trial<'_>, queue: &mut Queue, placer: &mut Placer) -> (Vec<Decision>, Vec<Shared<PodShape>>) {
-    let (mut placed, mut refused) = (Vec::new(), Vec::new());
-    while let Some((turn, shape)) = queue.next() {
-        let Some((slot, because)) = placer.choose(trial.cluster(), turn.pod, &shape, None) else {
-            queue.block(&shape);
-            refused.push(shape);
-            continue;
-        };
-        let Slot { pod, node, gpus } = slot.clone();
-        queue.remove(pod);
-        trial.place(pod, Placement { shape, node, gpus, hold: Hold::Held });
-        placed.push(Decision::Bind { slot, because });
+impl Pass {
+    /// A whole cycle.
+    pub const ALL: [Pass; 5] = [Pass::Allocate, Pass::Consolidate, Pass::Reclaim, Pass::Preempt, Pass::Stale];
+
+    /// The name used in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pass::Allocate => "allocate",
+            Pass::Consolidate => "consolidate",
+            Pass::Reclaim => "reclaim",
+            Pass::Preempt => "preempt",
+            Pass::Stale => "stale",
+        }
     }
-    (placed, refused)
+}
+
+/// What the passes work on.
+pub(crate) struct Context<'a> {
+    pub(crate) state: &'a mut State,
+    pub(crate) waiting: &'a mut Waiting,
+    pub(crate) placer: &'a mut Placer,
+    pub(crate) rules: &'a Rules,
+    pub(crate) now: Timestamp,
+    pub(crate) steps: &'a mut Steps,
+    pub(crate) reservations: &'a mut Reservations,
+    pub(crate) report: &'a mut Report,
+}
+
+/// Runs some passes, books what they decide, and says why everybody else waits. Reasons are those that hold at the end.
+pub(crate) fn run(context: &mut Context<'_>, passes: &[Pass]) -> Vec<Decision> {
+    context.catch_up();
+    for pass in passes {
+        context.report.note(|| format!("{}:", pass.name()));
+        match pass {
+            Pass::Allocate => allocate::allocate(context),
+            Pass::Consolidate => victims::make_room(context, Action::Consolidate),
+            Pass::Reclaim => victims::make_room(context, Action::Reclaim),
+            Pass::Preempt => victims::make_room(context, Action::Preempt),
+            Pass::Stale => stale::give_up(context),
+        }
+        context.catch_up();
+    }
+    let answers = why::answers(context);
+    let Context { state, waiting, report, .. } = context;
+    report.take(state, waiting, answers, |gang| why::incomplete(state, gang))
+}
+
+impl Context<'_> {
+    /// Puts gangs that changed where they belong.
+    fn catch_up(&mut self) {
+        self.waiting.catch_up(self.state, self.rules);
+    }
+
+    /// A gang that came just now leaves others in peace for as long as it says.
+    pub(crate) fn may_make_room(&self, gang: GangId) -> bool {
+        let spec = self.state.gangs.get(&gang).map(|gang| &gang.spec);
+        spec.is_some_and(|spec| self.now.0.saturating_sub(spec.created.0) >= spec.preemption_delay_ms)
+    }
 }

@@ -6,26 +6,193 @@ use std::sync::Arc;
 use crate::cluster::GpuIndexes;
 use crate::filter::{Constraint, Resource};
 use crate::placement::Policy;
-use crate::units::{NodeId, PodId};
+use crate::units::{GangId, NodeId, PodId, Timestamp};
+
+/// Decisions of one transaction share a plan: all of them are carried out, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlanId(pub u64);
 
 /// What the engine decided, and has booked already: the driver carries it out and reports what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// The pod has a place; bind it.
+    /// These pods have a place; bind them.
     Bind {
-        /// The pod and its place.
-        slot: Slot,
-        /// Why there.
-        because: Choice,
+        /// The transaction.
+        plan: PlanId,
+        /// Whose pods.
+        gang: GangId,
+        /// Each with its place and why there.
+        pods: Vec<Assigned>,
     },
-    /// The pod stays queued, for what still holds when the cycle is over. A pod is told in the cycle after it came; it is
-    /// tried again whenever room appears, and the first of its shape is told when something else keeps it out.
+    /// These pods will have a place once others have left it.
+    Nominate {
+        /// The transaction.
+        plan: PlanId,
+        /// Whose pods.
+        gang: GangId,
+        /// Each with its place and why there.
+        pods: Vec<Assigned>,
+    },
+    /// These pods have to go. One that is nominated under the same plan moves there.
+    Evict {
+        /// The transaction.
+        plan: PlanId,
+        /// Who has to go; perhaps of several gangs.
+        pods: Vec<PodId>,
+        /// For whom, if for anybody.
+        claimant: Option<GangId>,
+        /// By which right.
+        cause: EvictCause,
+    },
+    /// A place is kept for the gang, which is the first of its queue that does not fit.
+    Reserve {
+        /// Whose place.
+        gang: GangId,
+        /// From then on, if it is known when the place will be free.
+        from: Option<Timestamp>,
+    },
+    /// The gang stays queued, for what still holds when the cycle is over. A gang is told in the cycle after it came; it is
+    /// tried again whenever room appears, and the first of its kind is told when something else keeps it out.
     Wait {
-        /// The pod that waits.
+        /// The gang that waits.
+        gang: GangId,
+        /// The first of its pods that waits.
         pod: PodId,
         /// What it waits for.
-        why: Arc<Unplaceable>,
+        why: Arc<Why>,
     },
+}
+
+/// By which right pods are evicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvictCause {
+    /// They move, so that what is free is in one place.
+    Consolidate,
+    /// Their queue has more than its share.
+    Reclaim,
+    /// Higher priority in their own queue.
+    Preempt,
+    /// Their gang has been below its minimum for too long.
+    Stale,
+}
+
+/// A pod's place, and why there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assigned {
+    /// The place.
+    pub slot: Slot,
+    /// Why there.
+    pub because: Choice,
+}
+
+/// Why a gang waits, and what would help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// What holds it up.
+    pub cause: WaitCause,
+    /// A place is kept for it: from when on, if that is known.
+    pub reserved: Option<Option<Timestamp>>,
+    /// The smallest change that would admit it, where one was found.
+    pub remedy: Option<Remedy>,
+}
+
+/// What would admit a gang that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// A higher limit of a queue.
+    RaiseLimit {
+        /// The queue.
+        queue: String,
+        /// The resource.
+        resource: String,
+        /// By so much, in the resource's unit.
+        by: i64,
+    },
+    /// A queue that deserves more, or a gang that is preemptible.
+    RaiseDeserved {
+        /// The queue.
+        queue: String,
+        /// The resource.
+        resource: String,
+        /// By so much, in the resource's unit.
+        by: i64,
+    },
+    /// Being together at a wider level is enough; `None` = anywhere.
+    WiderTopology {
+        /// The level.
+        level: Option<String>,
+    },
+    /// Room would be there without these, which the rules do not let it evict.
+    Without {
+        /// The gangs, by name.
+        gangs: Vec<String>,
+    },
+}
+
+/// What holds a gang up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaitCause {
+    /// Too few of its pods exist.
+    Quorum {
+        /// There are so many.
+        have: u32,
+        /// It needs so many.
+        need: u32,
+    },
+    /// A queue would be over its limit.
+    Limit(OverQuota),
+    /// The gang is not preemptible and its queue would use more than it deserves.
+    Deserved(OverQuota),
+    /// There is no room.
+    Room {
+        /// So many of the pods it needs would fit at once, each kind by itself.
+        fit: u64,
+        /// So many are needed.
+        need: u64,
+        /// Why there are no more places for the kind of pod that misses most.
+        nodes: Arc<Unplaceable>,
+    },
+    /// The search was cut off before it had tried everything.
+    Steps,
+}
+
+/// How a queue's bound is exceeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverQuota {
+    /// The queue's name.
+    pub queue: String,
+    /// The resource's name: `gpu`, `cpu`, `memory` or `gpu:<model>`.
+    pub resource: String,
+    /// What would be used, in the resource's unit.
+    pub would_use: i64,
+    /// What may be.
+    pub bound: i64,
+}
+
+impl Why {
+    /// Does this say the same for a user's purposes, figures aside?
+    pub(crate) fn is_like(&self, other: &Why) -> bool {
+        match (&self.cause, &other.cause) {
+            (WaitCause::Room { nodes: mine, .. }, WaitCause::Room { nodes: theirs, .. }) => {
+                let constraints =
+                    |nodes: &Unplaceable| nodes.ruled_out.iter().map(|rule| rule.constraint).collect::<Vec<_>>();
+                constraints(mine) == constraints(theirs)
+            }
+            (WaitCause::Limit(mine), WaitCause::Limit(theirs))
+            | (WaitCause::Deserved(mine), WaitCause::Deserved(theirs)) => {
+                (&mine.queue, &mine.resource) == (&theirs.queue, &theirs.resource)
+            }
+            (mine, theirs) => std::mem::discriminant(mine) == std::mem::discriminant(theirs),
+        }
+    }
+
+    /// Why no node would do, where that is the reason.
+    pub fn unplaceable(&self) -> Option<&Arc<Unplaceable>> {
+        match &self.cause {
+            WaitCause::Room { nodes, .. } => Some(nodes),
+            _ => None,
+        }
+    }
 }
 
 /// A place for one pod.
@@ -73,6 +240,52 @@ pub struct RuledOut {
     pub nodes: usize,
     /// For a resource: by how much the nearest of these nodes missed, in the resource's unit.
     pub nearest_miss: Option<u64>,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            WaitCause::Quorum { have, need } => write!(f, "{have}/{need} pods exist"),
+            WaitCause::Limit(over) => write!(f, "{over} is its limit"),
+            WaitCause::Deserved(over) => write!(f, "{over} is all it deserves, and the gang is not preemptible"),
+            WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
+            WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
+            WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
+            WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
+        }?;
+        if let Some(remedy) = &self.remedy {
+            write!(f, "; {remedy}")?;
+        }
+        if self.reserved.is_some() {
+            write!(f, "; a place is kept for it")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::RaiseLimit { queue, resource, by } => {
+                write!(f, "raising the {resource} limit of queue `{queue}` by {by} would admit it")
+            }
+            Remedy::RaiseDeserved { queue, resource, by } => {
+                write!(f, "{by} more {resource} deserved by queue `{queue}`, or being preemptible, would admit it")
+            }
+            Remedy::WiderTopology { level: Some(level) } => write!(f, "it would fit within one `{level}`"),
+            Remedy::WiderTopology { level: None } => write!(f, "it would fit without the required topology"),
+            Remedy::Without { gangs } => {
+                let names: Vec<String> = gangs.iter().map(|name| format!("`{name}`")).collect();
+                write!(f, "it would fit without {}, which it may not evict", names.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for OverQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue `{}` would use {} {} where {}", self.queue, self.would_use, self.resource, self.bound)
+    }
 }
 
 impl fmt::Display for Unplaceable {

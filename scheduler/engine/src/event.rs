@@ -1,7 +1,10 @@
 //! What happens to the cluster, as told by a driver, and what is wrong with what was told.
 
 use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
-use crate::units::{NodeId, PodId};
+use crate::gang::GangSpec;
+use crate::queue::QueueSpec;
+use crate::state::Budget;
+use crate::units::{GangId, NodeId, PodId, QueueId};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,59 @@ pub enum Event {
         /// The node that left.
         node: NodeId,
     },
-    /// A pod asks to be placed.
+    /// A topology is known from now on, or has other levels.
+    TopologySet {
+        /// Its name.
+        name: String,
+        /// Node label keys, the widest level first.
+        levels: Vec<String>,
+    },
+    /// A queue is there, or is entitled to something else.
+    QueueSet {
+        /// Chosen by the driver; [`crate::Engine::DEFAULT_QUEUE`] is always there.
+        queue: QueueId,
+        /// What it is entitled to.
+        spec: QueueSpec,
+    },
+    /// What a queue had used of late when this was last written down; for a start after a stop.
+    UsageRestored {
+        /// The queue.
+        queue: QueueId,
+        /// GPU-thousandths times ms, as read from [`crate::Engine::usage_ms`].
+        amount_ms: u128,
+    },
+    /// A queue is gone; it must be empty.
+    QueueRemoved {
+        /// The queue that left.
+        queue: QueueId,
+    },
+    /// A PodDisruptionBudget is there, or allows something else.
+    BudgetSet {
+        /// Its name.
+        name: String,
+        /// What it allows.
+        budget: Budget,
+    },
+    /// A gang is there; its pods follow.
+    GangAdded {
+        /// Chosen by the driver, never used before.
+        gang: GangId,
+        /// What it is.
+        spec: GangSpec,
+    },
+    /// Something about a gang has changed: not its queue, its tree or whether it is preemptible.
+    GangChanged {
+        /// The gang.
+        gang: GangId,
+        /// All of it, as it is now.
+        spec: GangSpec,
+    },
+    /// A gang is gone; its pods went before.
+    GangRemoved {
+        /// The gang that is no more.
+        gang: GangId,
+    },
+    /// A pod asks to be placed, or is found somewhere.
     PodAdded {
         /// Chosen by the driver, never used before.
         pod: PodId,
@@ -28,6 +83,26 @@ pub enum Event {
     /// A pod ended or was deleted, whether it waited or ran.
     PodGone {
         /// The pod that is no more.
+        pod: PodId,
+    },
+    /// A pod ended well: its gang is not broken by that.
+    PodSucceeded {
+        /// The pod that is over.
+        pod: PodId,
+    },
+    /// A pod that was bound runs.
+    Confirmed {
+        /// The pod that runs.
+        pod: PodId,
+    },
+    /// A nomination is not kept any longer: the pod waits again, in its old turn.
+    NominationExpired {
+        /// The pod that was nominated.
+        pod: PodId,
+    },
+    /// A pod that was told to stop does not go; nobody counts on its place any longer.
+    PodStuck {
+        /// The pod that stays.
         pod: PodId,
     },
     /// The cluster refused the binding the engine had booked: the pod waits again, in its old turn.
@@ -58,6 +133,14 @@ pub enum EventError {
         /// The limit.
         limit: usize,
     },
+    /// A node whose MIG instances are not listed as they should be.
+    #[error(
+        "node `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, at most 65535 of each"
+    )]
+    BadMigShape {
+        /// The node's name.
+        name: String,
+    },
     /// An event about a node that is not there.
     #[error("{node} is not in the cluster; add it before naming it")]
     NoSuchNode {
@@ -70,14 +153,6 @@ pub enum EventError {
         /// The id in question.
         pod: PodId,
         /// Name given with the second.
-        name: String,
-    },
-    /// A node whose MIG instances are not listed as they should be.
-    #[error(
-        "node `{name}` has an odd list of MIG instances; each profile (`1g.10gb`) once, sorted, at most 65535 of each"
-    )]
-    BadMigShape {
-        /// The node's name.
         name: String,
     },
     /// A request no GPU can meet.
@@ -98,14 +173,84 @@ pub enum EventError {
         /// The pod's name.
         name: String,
     },
+    /// An event about a queue that is not there.
+    #[error("{queue} is not there; add it before naming it")]
+    NoSuchQueue {
+        /// The id in question.
+        queue: QueueId,
+    },
+    /// A queue above itself.
+    #[error("queue `{name}` would be below itself; give it another parent")]
+    QueueUnderItself {
+        /// The queue's name.
+        name: String,
+    },
+    /// Gangs and queues in one queue.
+    #[error("queue `{name}` would hold both gangs and queues; gangs belong in leaf queues")]
+    QueueNotLeaf {
+        /// The queue's name.
+        name: String,
+    },
+    /// A queue that something is in cannot go.
+    #[error("queue `{name}` still has gangs or queues in it; remove these first")]
+    QueueInUse {
+        /// The queue's name.
+        name: String,
+    },
+    /// Two gangs with one id.
+    #[error("{gang} was added twice (`{name}` the second time); gang ids must not be reused")]
+    GangTwice {
+        /// The id in question.
+        gang: GangId,
+        /// Name given with the second.
+        name: String,
+    },
+    /// An event about a gang that is not there.
+    #[error("{gang} is not there; add it before naming it")]
+    NoSuchGang {
+        /// The id in question.
+        gang: GangId,
+    },
+    /// A gang with pods cannot go.
+    #[error("gang `{name}` still has pods; remove these first")]
+    GangInUse {
+        /// The gang's name.
+        name: String,
+    },
+    /// What a gang is made of does not change.
+    #[error("gang `{name}` cannot change its queue, its subgroups or whether it is preemptible; add it anew")]
+    GangFixed {
+        /// The gang's name.
+        name: String,
+    },
+    /// A pod in a subgroup its gang does not have, or that holds no pods.
+    #[error(
+        "pod `{name}` belongs to subgroup `{subgroup}`, which its gang does not have or which holds no pods itself"
+    )]
+    NoSuchSubgroup {
+        /// The pod's name.
+        name: String,
+        /// The subgroup.
+        subgroup: String,
+    },
+    /// A pod that cannot be where it is said to be.
+    #[error(
+        "pod `{name}` is said to be on {node}, where there is no room for it on the GPUs named; relist the node's pods"
+    )]
+    NoSeat {
+        /// The pod's name.
+        name: String,
+        /// The node.
+        node: NodeId,
+    },
     /// An event about a pod that is not there.
     #[error("{pod} is neither waiting nor placed; it was never added or is already gone")]
     NoSuchPod {
         /// The id in question.
         pod: PodId,
     },
-    /// A failed binding of a pod that was never placed.
-    #[error("{pod} was reported as not bound, but it has no placement to take back")]
+    /// An event that does not go with what the pod is doing.
+    #[error("{pod} is not at the stage this event is about; relist it")]
     NotPlaced {
         /// The id in question.
         pod: PodId,

@@ -1,19 +1,15 @@
-//! Tentative changes to the cluster, kept or undone as a whole.
-//! Owns the undo log: a search changes the cluster only through here.
+//! Tentative changes, kept or undone as a whole.
+//! Owns the undo log: a search changes the state only through here.
 //! May not read a clock, talk to a driver, or know why a change is wanted.
 
-use crate::cluster::{Cluster, Placement};
+use crate::state::{State, Whereabouts};
 use crate::units::PodId;
 
-/// The cluster with changes that are not yet final. Dropping it undoes whatever was not kept.
+/// The state with changes that are not yet final. Dropping it undoes whatever was not kept.
 pub struct Trial<'a> {
-    cluster: &'a mut Cluster,
-    done: Vec<Change>,
-}
-
-enum Change {
-    Placed(PodId),
-    Released(PodId, Placement),
+    state: &'a mut State,
+    /// Pods that were changed, and where they were before.
+    done: Vec<(PodId, Whereabouts)>,
 }
 
 /// A moment to come back to.
@@ -22,26 +18,19 @@ pub struct Mark(usize);
 
 impl<'a> Trial<'a> {
     /// Starts with nothing changed.
-    pub fn on(cluster: &'a mut Cluster) -> Self {
-        Trial { cluster, done: Vec::new() }
+    pub fn on(state: &'a mut State) -> Self {
+        Trial { state, done: Vec::new() }
     }
 
-    /// The cluster as it would be.
-    pub fn cluster(&self) -> &Cluster {
-        self.cluster
+    /// The state as it would be.
+    pub fn state(&self) -> &State {
+        self.state
     }
 
-    /// Puts a pod where the caller has found room for it.
-    pub fn place(&mut self, pod: PodId, placement: Placement) {
-        self.cluster.place(pod, placement);
-        self.done.push(Change::Placed(pod));
-    }
-
-    /// Takes a pod off its node, if it has one.
-    pub fn release(&mut self, pod: PodId) {
-        if let Some(placement) = self.cluster.release(pod) {
-            self.done.push(Change::Released(pod, placement));
-        }
+    /// Moves a pod to another stage or place; the caller has found room for it.
+    pub fn set(&mut self, pod: PodId, new: Whereabouts) {
+        let old = self.state.set(pod, new);
+        self.done.push((pod, old));
     }
 
     /// Remembers this moment.
@@ -51,15 +40,17 @@ impl<'a> Trial<'a> {
 
     /// Takes back everything since the mark, newest first.
     pub fn undo_to(&mut self, mark: Mark) {
-        while self.done.len() > mark.0 {
-            match self.done.pop() {
-                Some(Change::Placed(pod)) => {
-                    self.cluster.release(pod);
-                }
-                Some(Change::Released(pod, placement)) => self.cluster.place(pod, placement),
-                None => break,
-            }
+        while self.done.len() > mark.0
+            && let Some((pod, old)) = self.done.pop()
+        {
+            self.state.set(pod, old);
         }
+    }
+
+    /// What was changed since the mark: each pod once, with where it was at the mark, by id.
+    pub fn changed_since(&self, mark: Mark) -> std::collections::BTreeMap<PodId, &Whereabouts> {
+        // The oldest entry of a pod is the one that counts.
+        self.done[mark.0..].iter().rev().map(|(pod, old)| (*pod, old)).collect()
     }
 
     /// Makes all changes final.

@@ -17,6 +17,14 @@ pub struct NodeId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodId(pub u64);
 
+/// A gang: pods that start together or not at all. Chosen by the driver, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GangId(pub u64);
+
+/// A queue, for as long as it exists. The driver numbers queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId(pub u32);
+
 /// Milliseconds since an epoch of the driver's choice; only differences and order matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
@@ -31,6 +39,33 @@ impl MilliGpu {
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node #{}", self.0)
+    }
+}
+
+impl PodId {
+    /// Ids from here on are the engine's own.
+    pub(crate) const DRIVERS_MAX: u64 = (1 << 63) - 1;
+
+    /// Under this id a pod that moves still holds the place it is leaving.
+    pub(crate) fn former(self) -> PodId {
+        PodId(self.0 | (1 << 63))
+    }
+
+    /// Whose place it is: the pod itself, whether it is there or leaving there for another place.
+    pub(crate) fn owner(self) -> PodId {
+        PodId(self.0 & Self::DRIVERS_MAX)
+    }
+}
+
+impl fmt::Display for GangId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gang #{}", self.0)
+    }
+}
+
+impl fmt::Display for QueueId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "queue #{}", self.0)
     }
 }
 

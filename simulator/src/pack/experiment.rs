@@ -176,7 +176,7 @@ fn run_policy(
         Classes::Trace => Demand::Given(trace.pods.iter().map(|row| convert::pod(row).shape).collect()),
         Classes::Learnt => Demand::Learnt,
     };
-    let config = Config { policy, ties: experiment.ties, demand, seed: case.seed };
+    let config = Config { policy, ties: experiment.ties, demand, seed: case.seed, ..Config::default() };
     let samples = run::run(trace, stream, config);
     let (name, seed) = (case.name.clone(), case.seed);
     let samples = samples.map_err(|source| ExperimentError::Engine { name, seed, source })?;

@@ -97,8 +97,14 @@ pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64)) -> Result<RunR
 
 fn carry_out(world: &mut World<'_>, decision: Decision) {
     match decision {
-        Decision::Bind { slot, .. } => world.started(slot.pod),
-        Decision::Wait { pod, why } => world.waits(pod, &why),
+        Decision::Bind { pods, .. } => pods.iter().for_each(|one| world.started(one.slot.pod)),
+        Decision::Wait { pod, why, .. } => {
+            if let Some(why) = why.unplaceable() {
+                world.waits(pod, why);
+            }
+        }
+        // Nothing in a trace is preemptible, so nobody is evicted or promised anything; a reservation only tells.
+        Decision::Nominate { .. } | Decision::Evict { .. } | Decision::Reserve { .. } => {}
     }
 }
 

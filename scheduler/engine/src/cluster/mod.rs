@@ -12,11 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use class::{ClassId, Classes, NodeClass};
 pub use request::{GpuRequest, Share, ShareSize, mig_slices};
-pub use shape::{GPUS_PER_NODE_MAX, MigShape, NodeShape, NodeSpec, PodShape, PodSpec, Taint, TaintEffect, Toleration};
+pub use shape::{
+    GPUS_PER_NODE_MAX, Member, MigShape, NodeShape, NodeSpec, PodShape, PodSpec, Seat, Taint, TaintEffect, Toleration,
+};
 pub(crate) use shared::Interner;
 pub use shared::Shared;
 pub use state::{Free, GpuIndexes, GpuKinds, Hold, NodeState, PerGpu};
 
+use crate::filter;
 use crate::units::{NodeId, PodId};
 
 /// One node.
@@ -64,6 +67,8 @@ pub struct Cluster {
     classes: Classes,
     gpu_capacity_milli: u64,
     gpu_used_milli: u64,
+    /// Placements that hold their place only now or only later.
+    in_motion: usize,
 }
 
 impl Default for Cluster {
@@ -75,6 +80,7 @@ impl Default for Cluster {
             classes: Classes::default(),
             gpu_capacity_milli: 0,
             gpu_used_milli: 0,
+            in_motion: 0,
         }
     }
 }
@@ -134,6 +140,21 @@ impl Cluster {
         self.gpu_used_milli
     }
 
+    /// Is any pod leaving, or promised the place of one that is?
+    pub fn is_in_motion(&self) -> bool {
+        self.in_motion > 0
+    }
+
+    /// Will there be room for a pod on just these GPUs, later?
+    pub fn fits_later(&self, place: &Placement) -> bool {
+        self.state(place.node).is_some_and(|node| filter::fits_on(node, node.later(), &place.shape, &place.gpus))
+    }
+
+    /// Is there room for a pod on just these GPUs, now?
+    pub fn fits_now(&self, place: &Placement) -> bool {
+        self.state(place.node).is_some_and(|node| filter::fits_on(node, &node.free, &place.shape, &place.gpus))
+    }
+
     /// The state of a node that is there.
     pub fn state(&self, node: NodeId) -> Option<&NodeState> {
         self.nodes.get(&node).map(|node| &self.classes.get(node.class).state)
@@ -155,6 +176,7 @@ impl Cluster {
         for pod in &node.pods {
             if let Some(placement) = self.placed.remove(pod) {
                 self.gpu_used_milli -= placement.gpu_used_milli(&shape);
+                self.in_motion -= usize::from(placement.hold != Hold::Held);
             }
         }
         node.pods
@@ -169,6 +191,7 @@ impl Cluster {
             placement.gpu_used_milli(&state.shape)
         });
         self.gpu_used_milli += used.unwrap_or(0);
+        self.in_motion += usize::from(placement.hold != Hold::Held);
         self.placed.insert(pod, placement);
     }
 
@@ -183,6 +206,7 @@ impl Cluster {
             placement.gpu_used_milli(&state.shape)
         });
         self.gpu_used_milli -= used.unwrap_or(0);
+        self.in_motion -= usize::from(placement.hold != Hold::Held);
         Some(placement)
     }
 
@@ -232,14 +256,18 @@ impl Cluster {
 }
 
 /// FNV-1a, 64 bits: enough to tell states apart in tests, and the same on every machine.
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
 
 impl Fnv {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
 
-    fn write(&mut self, text: &str) {
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn write(&mut self, text: &str) {
         for byte in text.bytes() {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

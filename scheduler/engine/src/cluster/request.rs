@@ -55,6 +55,19 @@ impl GpuRequest {
         GpuRequest::Share(Share { size: ShareSize::Milli(size), devices: 1 })
     }
 
+    /// The share, if it is one.
+    pub fn as_share(self) -> Option<Share> {
+        match self {
+            GpuRequest::Share(share) => Some(share),
+            _ => None,
+        }
+    }
+
+    /// Is it a part of GPUs given as memory?
+    pub fn is_memory(self) -> bool {
+        matches!(self, GpuRequest::Share(Share { size: ShareSize::Memory(_), .. }))
+    }
+
     /// All GPUs together, thousandths. A share asked for as memory counts as its whole GPUs: which part of them it is
     /// depends on the node, see [`PodShape::gpu_milli_on`].
     pub fn total_milli(self) -> u64 {
@@ -131,6 +144,23 @@ impl PodShape {
         let counted = self.mig.iter().all(|(_, count)| (1..=ASKED_MAX).contains(&(*count as usize)));
         let alone = self.mig.is_empty() || self.gpu == GpuRequest::None;
         self.gpu.is_possible() && alone && counted && are_profiles(&self.mig)
+    }
+
+    /// What queues are charged for its GPUs while no node is chosen, thousandths; shares asked for as memory count as whole.
+    pub fn gpu_milli(&self) -> u64 {
+        self.gpu.total_milli() + mig_milli(&self.mig)
+    }
+
+    /// Is any way of filling a node with such pods as good as another? Not with shares of several GPUs: these must be
+    /// different ones.
+    pub fn packs_in_any_order(&self) -> bool {
+        self.gpu.as_share().is_none_or(|share| share.devices == 1)
+    }
+
+    /// For sorting: who is harder to place. Whole GPUs, then MIG, then shares; the larger, the harder.
+    pub(crate) fn size(&self) -> (usize, u64, u64, u64) {
+        let whole = if let GpuRequest::Whole(count) = self.gpu { count } else { 0 };
+        (whole, self.gpu_milli(), self.cpu_milli, self.memory_bytes)
     }
 
     /// Does it want any kind of GPU?

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::request::{GpuRequest, are_profiles, mig_milli};
+use super::state::GpuIndexes;
+use crate::filter::affinity::PodTerms;
+use crate::gang::Stage;
+use crate::units::{GangId, NodeId};
 
 /// The most GPUs one node may have. Source: the largest shipping single hosts hold 16 (HGX-2); racks such as NVL72
 /// are many nodes to Kubernetes.
@@ -113,14 +117,42 @@ impl Toleration {
 }
 
 /// A pod as the driver describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PodSpec {
-    /// Name, for people.
+    /// Name, for people and as the last tie-breaker among the pods of a gang.
     pub name: String,
-    /// All that matters for where it may run.
+    /// All that makes it interchangeable with others.
     pub shape: PodShape,
-    /// Higher goes first.
+    /// Higher goes first; for a pod without a gang, since gangs have a priority of their own.
     pub priority: i32,
+    /// The gang it belongs to; without one it is a gang of one in the default queue.
+    pub gang: Option<Member>,
+    /// Pods with an order start first within their gang, those of larger order before others.
+    pub order: Option<i64>,
+    /// Where it may be beyond what the shape says, and what others see of it.
+    pub terms: Option<PodTerms>,
+    /// Where it is, for a pod that was started before the engine knew of it.
+    pub seat: Option<Seat>,
+}
+
+/// Membership in a gang.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The gang.
+    pub gang: GangId,
+    /// Name of the subgroup that holds the pod; the root's where there are no others.
+    pub subgroup: String,
+}
+
+/// Where a pod is and what it does there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Not pending.
+    pub stage: Stage,
+    /// On this node.
+    pub node: NodeId,
+    /// On these GPUs of it.
+    pub gpus: GpuIndexes,
 }
 
 /// What a pod asks for. Pods of equal shape are interchangeable.

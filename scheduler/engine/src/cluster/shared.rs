@@ -64,6 +64,12 @@ pub(crate) struct Interner<T> {
 /// Below this many values a sweep is not worth its cost.
 const SWEEP_AT_LEAST: usize = 256;
 
+impl<T: Ord> Default for Interner<T> {
+    fn default() -> Self {
+        Interner::new()
+    }
+}
+
 impl<T: Ord> Interner<T> {
     pub(crate) fn new() -> Self {
         Interner { known: BTreeMap::new(), next_id: 0, sweep_at: SWEEP_AT_LEAST }

@@ -134,6 +134,27 @@ impl NodeState {
         self.change(hold, |free, node| free.give_back(node, pod, gpus));
     }
 
+    /// The node with a pod that is promised a place there.
+    pub(crate) fn book_later(&mut self, pod: &PodShape, gpus: &[u8]) {
+        self.take(pod, gpus, Hold::Promised);
+    }
+
+    /// The node without a pod that would leave it.
+    pub(crate) fn without(&mut self, place: &super::Placement) {
+        self.give_back(&place.shape, &place.gpus, place.hold);
+    }
+
+    /// Is there room for a pod found there on these GPUs, as it holds them?
+    pub(crate) fn can_seat(&self, pod: &PodShape, gpus: &[u8], hold: Hold) -> bool {
+        let distinct =
+            gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
+        let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
+        gpus.len() == pod.gpu.count()
+            && distinct
+            && (!hold.is_now() || fits(&self.free))
+            && (!hold.is_later() || fits(self.later()))
+    }
+
     fn change(&mut self, hold: Hold, change: impl Fn(&mut Free, &NodeShape)) {
         if hold != Hold::Held && self.later.is_none() {
             self.later = Some(Box::new(self.free.clone()));

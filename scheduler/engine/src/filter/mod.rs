@@ -2,6 +2,7 @@
 //! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
 //! node comes last, in `resources`.
 
+pub mod affinity;
 mod cordon;
 mod gpu_model;
 mod mig;
@@ -11,7 +12,7 @@ mod taints;
 
 use std::fmt;
 
-use crate::cluster::{NodeShape, NodeState, PodShape};
+use crate::cluster::{Free, NodeShape, NodeState, PodShape};
 pub use resources::Resource;
 
 /// Something that can rule a node out for a pod.
@@ -93,4 +94,9 @@ impl fmt::Display for Constraint {
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
         }
     }
+}
+
+/// May the pod run on just these GPUs of the node, with this much free?
+pub(crate) fn fits_on(node: &NodeState, free: &Free, pod: &PodShape, gpus: &[u8]) -> bool {
+    resources::fit_on(&node.shape, free, pod, gpus) && shape_rejection(&node.shape, pod).is_none()
 }

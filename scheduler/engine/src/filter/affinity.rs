@@ -1,0 +1,117 @@
+//! Where a pod may be by name, and by who is there already: node names, pod affinity and anti-affinity, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cluster::NodeShape;
+use crate::gang::Stage;
+use crate::state::{Pod, State};
+use crate::units::{NodeId, PodId};
+
+/// What a pod says about its place beyond its shape.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PodTerms {
+    /// The only nodes it may use, if it names any.
+    pub node_names: Option<BTreeSet<String>>,
+    /// Its own labels, which others' terms and disruption budgets look at.
+    pub labels: BTreeMap<String, String>,
+    /// It must share a domain with a pod that matches, for each of these.
+    pub affinity: Vec<Term>,
+    /// It must not share a domain with a pod that matches, for each of these.
+    pub anti_affinity: Vec<Term>,
+}
+
+/// A set of pods and the domain that is to be shared with them, or not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Term {
+    /// A node label, or [`Term::NODE`] for the node itself.
+    pub topology_key: String,
+    /// All of these labels; none match nobody.
+    pub match_labels: BTreeMap<String, String>,
+}
+
+impl Term {
+    /// The topology key of a domain that is one node.
+    pub const NODE: &'static str = "node";
+
+    fn matches(&self, pod: &Pod) -> bool {
+        pod.terms.as_ref().is_some_and(|terms| matches(&self.match_labels, &terms.labels))
+    }
+
+    fn domain<'a>(&self, node: NodeId, shape: &'a NodeShape) -> Option<(Option<NodeId>, &'a str)> {
+        if self.topology_key == Term::NODE {
+            return Some((Some(node), ""));
+        }
+        shape.labels.get(&self.topology_key).map(|value| (None, value.as_str()))
+    }
+}
+
+/// Are all the wanted labels there? Nothing wanted matches nothing, as in a PodDisruptionBudget without selector.
+pub(crate) fn matches(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
+    !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+/// The nodes of `scope` (all for `None`) that the pod's terms and those of the pods around leave; `None` where they leave
+/// all. Pods that were told to stop count as gone.
+pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Option<Vec<NodeId>> {
+    let terms = pod.terms.as_deref();
+    let repelled = !state.repelling.is_empty() && terms.is_some_and(|terms| !terms.labels.is_empty());
+    let restricted = terms.is_some_and(|terms| {
+        terms.node_names.is_some() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty()
+    });
+    if !repelled && !restricted {
+        return None;
+    }
+    let named = terms.and_then(|terms| terms.node_names.as_ref());
+    let mut nodes: Vec<NodeId> = match (named, scope) {
+        (Some(names), _) => names.iter().filter_map(|name| state.names.get(name).copied()).collect(),
+        (None, Some(scope)) => scope.to_vec(),
+        (None, None) => state.cluster.nodes().keys().copied().collect(),
+    };
+    nodes.sort_unstable();
+    if let Some(scope) = scope {
+        nodes.retain(|node| scope.binary_search(node).is_ok());
+    }
+    for term in terms.map_or(&[][..], |terms| &terms.affinity) {
+        let near = domains(state, id, term, |other| term.matches(other));
+        // The first of a group that wants to be with its own kind may start anywhere.
+        if !(near.is_empty() && term.matches(pod)) {
+            nodes.retain(|node| holds(state, *node, term, &near));
+        }
+    }
+    for term in terms.map_or(&[][..], |terms| &terms.anti_affinity) {
+        let taken = domains(state, id, term, |other| term.matches(other));
+        nodes.retain(|node| !holds(state, *node, term, &taken));
+    }
+    for other in state.repelling.iter().filter(|other| **other != id) {
+        let theirs = state.pods.get(other).and_then(|other| other.terms.as_deref());
+        for term in theirs.map_or(&[][..], |terms| &terms.anti_affinity).iter().filter(|term| term.matches(pod)) {
+            let taken = domains_of(state, std::iter::once(*other), term);
+            nodes.retain(|node| !holds(state, *node, term, &taken));
+        }
+    }
+    Some(nodes)
+}
+
+/// A domain: the node itself, or the value of the label.
+type Domain = (Option<NodeId>, String);
+
+fn domains(state: &State, but: PodId, term: &Term, of: impl Fn(&Pod) -> bool) -> BTreeSet<Domain> {
+    let placed = state.cluster.placed().keys().copied();
+    let matching = placed.filter(|id| *id != but && state.pods.get(id).is_some_and(&of));
+    domains_of(state, matching, term)
+}
+
+fn domains_of(state: &State, pods: impl Iterator<Item = PodId>, term: &Term) -> BTreeSet<Domain> {
+    let here = |id: PodId| {
+        let stays = state.pods.get(&id).is_some_and(|pod| pod.stage != Stage::Evicted);
+        let place = state.cluster.placed().get(&id).filter(|_| stays)?;
+        let shape = &state.cluster.state(place.node)?.shape;
+        term.domain(place.node, shape).map(|(node, value)| (node, value.to_owned()))
+    };
+    pods.filter_map(here).collect()
+}
+
+fn holds(state: &State, node: NodeId, term: &Term, domains: &BTreeSet<Domain>) -> bool {
+    let domain = state.cluster.state(node).and_then(|known| term.domain(node, &known.shape));
+    domain.is_some_and(|(node, value)| domains.contains(&(node, value.to_owned())))
+}

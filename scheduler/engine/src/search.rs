@@ -1,0 +1,498 @@
+//! Where a whole chunk fits: every pod placed, every topology level kept, or nothing changed.
+//! First the policy's choice for each pod; where that fails although nothing rules the chunk out, every other way, up to a
+//! bound on steps. Owns no state: it changes a trial and takes back what did not work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cluster::{Placement, PodShape, Shared};
+use crate::decision::Choice;
+use crate::filter::affinity;
+use crate::gang::{Chunk, Stage, TopologyWish, Tree};
+use crate::placement::Placer;
+use crate::queue::amounts::Amounts;
+use crate::rules::Rules;
+use crate::state::{Assume, State, Whereabouts};
+use crate::topology::Path;
+use crate::trial::Trial;
+use crate::units::{GangId, NodeId, PodId, QueueId};
+
+/// How much searching is left in this cycle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    pub(crate) left: u64,
+}
+
+/// Of the steps of a cycle one chunk may use this part.
+const CHUNK_PART: u64 = 50;
+
+/// Larger chunks are not exhausted: the search goes as deep as the chunk is long.
+const EXHAUSTIBLE_PODS: usize = 128;
+
+/// Why a chunk was not placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// A queue on the way up would be over its limit of a resource.
+    Limit { queue: QueueId, resource: usize, used: i64 },
+    /// The gang is not preemptible, and a queue would use more than it deserves.
+    Deserved { queue: QueueId, resource: usize, used: i64 },
+    /// There is no room.
+    Room,
+    /// There may be room, but the search was cut off.
+    Steps,
+}
+
+impl std::fmt::Display for Miss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Miss::Limit { queue, used, .. } => write!(f, "{queue} would use {used}, over its limit"),
+            Miss::Deserved { queue, used, .. } => write!(f, "{queue} would use {used}, more than it deserves"),
+            Miss::Room => f.write_str("no room"),
+            Miss::Steps => f.write_str("search cut off"),
+        }
+    }
+}
+
+/// Nodes a search is restricted to, ascending; all for `None`.
+type Scope = Option<Arc<Vec<NodeId>>>;
+
+/// What is still to be placed.
+#[derive(Clone, Copy)]
+enum Goal<'g> {
+    /// These subgroups, each wholly.
+    Subgroups(&'g [usize]),
+    /// These pods of one subgroup; the first one not below the node, where it equals the one before.
+    Pods(&'g [PodId], Option<NodeId>),
+}
+
+/// A goal and what comes after it.
+struct Todo<'g> {
+    goal: Goal<'g>,
+    scope: Scope,
+    rest: Option<&'g Todo<'g>>,
+}
+
+/// A chunk, prepared for searching.
+struct Task {
+    gang: GangId,
+    queue: QueueId,
+    fixed: bool,
+    tree: Shared<Tree>,
+    /// By subgroup: pods, those that ask for most first.
+    parts: BTreeMap<usize, Vec<PodId>>,
+    /// Does it matter which of two equal nodes a pod gets?
+    nodes_differ: bool,
+}
+
+/// One search after another, on one trial.
+pub(crate) struct Search<'t, 's> {
+    pub(crate) trial: &'t mut Trial<'s>,
+    pub(crate) placer: &'t mut Placer,
+    pub(crate) rules: &'t Rules,
+    pub(crate) steps: &'t mut Steps,
+    /// Promise room only, although it may be free now: others have yet to leave for the same plan.
+    pub(crate) promise: bool,
+    /// Where pods come from that were told to stop for this plan: back there they were never disturbed.
+    pub(crate) homes: BTreeMap<PodId, Whereabouts>,
+    /// Required topology levels are taken as so much wider: to find out what would help.
+    pub(crate) widened: usize,
+    exhaustive: bool,
+    now_only: bool,
+    chosen: Vec<(PodId, Choice)>,
+}
+
+impl<'t, 's> Search<'t, 's> {
+    pub(crate) fn new(
+        trial: &'t mut Trial<'s>,
+        placer: &'t mut Placer,
+        rules: &'t Rules,
+        steps: &'t mut Steps,
+    ) -> Self {
+        Search {
+            trial,
+            placer,
+            rules,
+            steps,
+            promise: false,
+            homes: BTreeMap::new(),
+            widened: 0,
+            exhaustive: false,
+            now_only: false,
+            chosen: Vec::new(),
+        }
+    }
+
+    /// Places a gang's chunk, whole. Returns why each pod is where it is; or why it has no place, with nothing changed.
+    pub(crate) fn place(&mut self, id: GangId, chunk: &Chunk) -> Result<Vec<(PodId, Choice)>, Miss> {
+        let Some(task) = self.prepare(id, chunk) else { return Err(Miss::Room) };
+        self.check_limits(&task, chunk)?;
+        let mark = self.trial.mark();
+        self.chosen.clear();
+        // With something leaving, room that is free now goes before room that is only promised.
+        let leaving = !self.promise && self.trial.state().cluster.is_in_motion();
+        self.exhaustive = false;
+        let mut found = false;
+        for now_only in if leaving { &[true, false][..] } else { &[false] } {
+            self.now_only = *now_only;
+            found = found || self.solve_all(&task);
+        }
+        if !found && self.is_worth_exhausting(&task, chunk) {
+            let allowed = self.steps.left.min(self.rules.steps_per_cycle / CHUNK_PART);
+            let reserve = self.steps.left - allowed;
+            self.steps.left = allowed;
+            self.exhaustive = true;
+            found = self.solve_all(&task);
+            let cut_off = self.steps.left == 0;
+            self.steps.left += reserve;
+            if !found && cut_off {
+                self.trial.undo_to(mark);
+                return Err(Miss::Steps);
+            }
+        }
+        if !found {
+            self.trial.undo_to(mark);
+            return Err(Miss::Room);
+        }
+        self.wait_together(&task, chunk);
+        Ok(std::mem::take(&mut self.chosen))
+    }
+
+    fn prepare(&self, id: GangId, chunk: &Chunk) -> Option<Task> {
+        let state = self.trial.state();
+        let gang = state.gangs.get(&id).filter(|_| !chunk.is_empty())?;
+        let mut parts = BTreeMap::new();
+        let mut terms = false;
+        for (leaf, pods) in &chunk.parts {
+            let mut sorted: Vec<(&Shared<PodShape>, PodId)> = Vec::with_capacity(pods.len());
+            for pod in pods {
+                let known = state.pods.get(pod)?;
+                terms |= known.terms.is_some();
+                sorted.push((&known.shape, *pod));
+            }
+            // Stable: equal pods stay in the order in which they start.
+            sorted.sort_by(|(a, _), (b, _)| (a.size(), a.id()).cmp(&(b.size(), b.id())).reverse());
+            parts.insert(*leaf, sorted.into_iter().map(|(_, pod)| pod).collect());
+        }
+        let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
+        let nodes_differ = terms || gang.tree.has_topology();
+        Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ })
+    }
+
+    /// Limits of every queue above, and what is deserved where that is all a gang may use (rule P2).
+    fn check_limits(&self, task: &Task, chunk: &Chunk) -> Result<(), Miss> {
+        let more = self.trial.state().estimate_all(chunk.pods(), Assume::LargestMemory);
+        self.check_amounts(task, &more)
+    }
+
+    fn check_amounts(&self, task: &Task, more: &Amounts) -> Result<(), Miss> {
+        let queues = &self.trial.state().queues;
+        if let Some((queue, resource, used)) = queues.over_limit(task.queue, more) {
+            return Err(Miss::Limit { queue, resource, used });
+        }
+        match queues.over_deserved(task.queue, more).filter(|_| task.fixed) {
+            Some((queue, resource, used)) => Err(Miss::Deserved { queue, resource, used }),
+            None => Ok(()),
+        }
+    }
+
+    /// May there be a way that the policy's choices have missed?
+    fn is_worth_exhausting(&mut self, task: &Task, chunk: &Chunk) -> bool {
+        let shapes = self.shapes(task.parts.values().flatten());
+        let alike =
+            shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
+        let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
+        if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
+            return false;
+        }
+        shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
+    }
+
+    fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
+        let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
+        for pod in pods.filter_map(|pod| self.trial.state().pods.get(pod)) {
+            shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
+        }
+        shapes
+    }
+
+    fn capacity(&mut self, shape: &Shared<PodShape>, scope: Option<&[NodeId]>) -> u64 {
+        self.placer.capacity(&self.trial.state().cluster, shape, scope, u64::MAX)
+    }
+
+    fn solve_all(&mut self, task: &Task) -> bool {
+        self.solve(task, Some(&Todo { goal: Goal::Subgroups(&[0]), scope: None, rest: None }))
+    }
+
+    fn solve(&mut self, task: &Task, todo: Option<&Todo<'_>>) -> bool {
+        let Some(todo) = todo else { return true };
+        match todo.goal {
+            Goal::Subgroups([]) | Goal::Pods([], _) => self.solve(task, todo.rest),
+            Goal::Subgroups([first, others @ ..]) => {
+                let rest = Todo { goal: Goal::Subgroups(others), scope: todo.scope.clone(), rest: todo.rest };
+                self.solve_subgroup(task, *first, &todo.scope, &rest)
+            }
+            Goal::Pods([first, others @ ..], bound) if self.exhaustive => {
+                self.solve_pod(task, *first, others, bound, todo)
+            }
+            Goal::Pods(pods, _) => {
+                pods.iter().all(|pod| self.place_by_policy(task, *pod, &todo.scope)) && self.solve(task, todo.rest)
+            }
+        }
+    }
+
+    /// One pod where the policy wants it; a loop over these instead of a recursion keeps large gangs off the stack.
+    fn place_by_policy(&mut self, task: &Task, pod: PodId, scope: &Scope) -> bool {
+        self.steps.left = self.steps.left.saturating_sub(1);
+        let Some((shape, scope)) = self.reach(pod, scope) else { return false };
+        let way = self.policy_way(pod, &shape, scope.as_deref().map(Vec::as_slice));
+        way.is_some_and(|(place, choice)| self.book(task, pod, place, choice))
+    }
+
+    /// What a pod asks for, and the nodes its terms leave of the scope.
+    fn reach(&self, pod: PodId, scope: &Scope) -> Option<(Shared<PodShape>, Scope)> {
+        let state = self.trial.state();
+        let known = state.pods.get(&pod)?;
+        let narrowed = affinity::narrow(state, pod, known, scope.as_deref().map(Vec::as_slice));
+        Some((known.shape.clone(), narrowed.map(Arc::new).or_else(|| scope.clone())))
+    }
+
+    /// One subgroup, in each domain that may do, best first.
+    fn solve_subgroup(&mut self, task: &Task, at: usize, scope: &Scope, rest: &Todo<'_>) -> bool {
+        let below: Vec<PodId> = self.below(task, at).copied().collect();
+        if below.is_empty() {
+            return self.solve(task, Some(rest));
+        }
+        let scopes = match &task.tree.branch(at).topology {
+            None => vec![scope.clone()],
+            Some(wish) => self.domains(task, at, wish, scope, &below),
+        };
+        let pods = task.parts.get(&at).map_or(&[][..], Vec::as_slice);
+        let children = task.tree.branch(at).children.as_slice();
+        for narrowed in scopes {
+            let (mark, chosen) = (self.trial.mark(), self.chosen.len());
+            let goal = if children.is_empty() { Goal::Pods(pods, None) } else { Goal::Subgroups(children) };
+            if self.solve(task, Some(&Todo { goal, scope: narrowed, rest: Some(rest) })) {
+                return true;
+            }
+            self.trial.undo_to(mark);
+            self.chosen.truncate(chosen);
+            if self.steps.left == 0 {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn below<'k>(&self, task: &'k Task, at: usize) -> impl Iterator<Item = &'k PodId> {
+        let mut inside = vec![at];
+        let mut next = 0;
+        while let Some(&branch) = inside.get(next) {
+            inside.extend(&task.tree.branch(branch).children);
+            next += 1;
+        }
+        inside.into_iter().filter_map(|leaf| task.parts.get(&leaf)).flatten()
+    }
+
+    /// One pod, in every way there is.
+    fn solve_pod(&mut self, task: &Task, pod: PodId, others: &[PodId], bound: Option<NodeId>, todo: &Todo<'_>) -> bool {
+        let Some((shape, scope)) = self.reach(pod, &todo.scope) else { return false };
+        let ways = self.every_way(task, &shape, scope.as_deref().map(Vec::as_slice), bound);
+        let plain = |pod: &PodId| self.trial.state().pods.get(pod).filter(|pod| pod.terms.is_none());
+        let next_is_alike =
+            plain(&pod).is_some() && others.first().and_then(plain).is_some_and(|next| next.shape == shape);
+        for (place, choice) in ways {
+            if self.steps.left == 0 {
+                return false;
+            }
+            self.steps.left -= 1;
+            let (mark, chosen, node) = (self.trial.mark(), self.chosen.len(), place.node);
+            if self.book(task, pod, place, choice) {
+                let goal = Goal::Pods(others, Some(node).filter(|_| next_is_alike));
+                if self.solve(task, Some(&Todo { goal, scope: todo.scope.clone(), rest: todo.rest })) {
+                    return true;
+                }
+            }
+            self.trial.undo_to(mark);
+            self.chosen.truncate(chosen);
+        }
+        false
+    }
+
+    fn policy_way(
+        &mut self,
+        pod: PodId,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Option<(Placement, Choice)> {
+        let cluster = &self.trial.state().cluster;
+        let (slot, choice) = self.placer.choose(cluster, pod, shape, scope)?;
+        if self.now_only && choice.waits {
+            return None;
+        }
+        if (choice.waits || self.rules.reprieve)
+            && let Some(home) = self.homes.get(&pod).and_then(|home| home.place.as_ref())
+            && scope.is_none_or(|scope| scope.binary_search(&home.node).is_ok())
+            && cluster.fits_later(home)
+        {
+            return Some((home.clone(), choice));
+        }
+        let place = Placement { shape: shape.clone(), node: slot.node, gpus: slot.gpus, hold: Default::default() };
+        Some((place, choice))
+    }
+
+    fn every_way(
+        &mut self,
+        task: &Task,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+        bound: Option<NodeId>,
+    ) -> Vec<(Placement, Choice)> {
+        let cluster = &self.trial.state().cluster;
+        let from = bound.unwrap_or(NodeId(0));
+        let nodes: Vec<NodeId> = match scope {
+            Some(scope) => scope.iter().copied().filter(|node| *node >= from).collect(),
+            None => cluster.nodes().range(from..).map(|(node, _)| *node).collect(),
+        };
+        self.steps.left = self.steps.left.saturating_sub(nodes.len() as u64 / 64);
+        let options = if task.nodes_differ {
+            let one = |node: &NodeId| self.placer.options(cluster, shape, Some(std::slice::from_ref(node)));
+            nodes.iter().flat_map(one).collect()
+        } else {
+            self.placer.options(cluster, shape, Some(&nodes))
+        };
+        let policy = self.placer.policy();
+        let way = |option: crate::placement::Place| {
+            let place =
+                Placement { shape: shape.clone(), node: option.node, gpus: option.gpus, hold: Default::default() };
+            (place, Choice { policy, loss: 0, next_loss: None, waits: option.waits })
+        };
+        options.into_iter().map(way).collect()
+    }
+
+    /// Books one pod, unless the queues forbid what it holds on just that node.
+    fn book(&mut self, task: &Task, pod: PodId, place: Placement, choice: Choice) -> bool {
+        if place.shape.gpu.is_memory() {
+            let more = self.trial.state().held(&place);
+            if self.check_amounts(task, &more).is_err() {
+                return false;
+            }
+        }
+        let home = self.homes.get(&pod).filter(|home| home.place.as_ref().is_some_and(|home| same_place(home, &place)));
+        let new = match home {
+            Some(home) => home.clone(),
+            None => {
+                let stage =
+                    if self.promise || choice.waits { Stage::Nominated { counted: true } } else { Stage::Placed };
+                let former = self.homes.get(&pod).and_then(|_| self.trial.state().whereabouts(pod).place);
+                Whereabouts { former, ..Whereabouts::at(stage, place) }
+            }
+        };
+        self.trial.set(pod, new);
+        self.chosen.push((pod, choice));
+        true
+    }
+
+    /// Pods of one start: while a subgroup waits for promised room below its minimum, everything of the chunk waits with it
+    /// (rule P3).
+    fn wait_together(&mut self, task: &Task, chunk: &Chunk) {
+        let state = self.trial.state();
+        let Some(gang) = state.gangs.get(&task.gang) else { return };
+        let stage = |pod: &PodId| state.pods.get(pod).map(|pod| pod.stage);
+        let nominated = |pod: &PodId| matches!(stage(pod), Some(Stage::Nominated { .. }));
+        let waits = chunk.parts.iter().any(|(leaf, pods)| {
+            pods.iter().any(nominated) && gang.members[*leaf].settled < task.tree.branch(*leaf).min_member
+        });
+        if !waits {
+            return;
+        }
+        for pod in chunk.pods().filter(|pod| stage(pod) == Some(Stage::Placed)).collect::<Vec<_>>() {
+            if let Some(place) = self.trial.state().whereabouts(pod).place {
+                self.trial.set(pod, Whereabouts::at(Stage::Nominated { counted: true }, place));
+            }
+        }
+    }
+
+    /// The domains that may hold a subgroup: from the preferred level up to the required one or the whole topology; in a level
+    /// those that hold pods of it already, then the fullest that still have room.
+    fn domains(&mut self, task: &Task, at: usize, wish: &TopologyWish, scope: &Scope, below: &[PodId]) -> Vec<Scope> {
+        let state = self.trial.state();
+        let Some(topology) = state.topologies.get(&wish.topology) else {
+            return if wish.required.is_some() { Vec::new() } else { vec![scope.clone()] };
+        };
+        let top = match wish.required.as_ref().map(|level| topology.depth(level)) {
+            Some(None) => return Vec::new(),
+            Some(Some(depth)) => depth.saturating_sub(self.widened),
+            None => 0,
+        };
+        let narrowest =
+            wish.preferred.as_ref().and_then(|level| topology.depth(level)).map_or(top, |depth| depth.max(top));
+        let Some(homes) = occupied(state, task, at, wish) else { return Vec::new() };
+        if homes.iter().any(|home| top > 0 && home.len() < top || homes.iter().any(|other| other[..top] != home[..top]))
+        {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        let mut candidates = Vec::new();
+        for depth in (top..=narrowest).rev() {
+            let pinned = |path: &Path| homes.iter().all(|home| top == 0 || home[..top] == path[..top]);
+            for (path, nodes) in topology.domains(depth).filter(|(path, _)| pinned(path)) {
+                let elsewhere = !homes.iter().any(|home| home.starts_with(path));
+                candidates.push((narrowest - depth, elsewhere, path.clone(), Arc::clone(nodes)));
+            }
+        }
+        let shapes = self.shapes(below.iter());
+        for (wider, elsewhere, path, nodes) in candidates {
+            let nodes = intersect(&nodes, scope);
+            let mut room = u64::MAX;
+            let holds = shapes.values().all(|(shape, count)| {
+                let capacity = self.capacity(shape, Some(&nodes));
+                room = room.min(capacity);
+                capacity >= *count
+            });
+            if holds && !nodes.is_empty() {
+                found.push((wider, elsewhere, room, path, nodes));
+            }
+        }
+        found.sort_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
+        let mut scopes: Vec<Scope> = found.into_iter().map(|(.., nodes)| Some(nodes)).collect();
+        if wish.required.is_none() && self.rules.leave_preferred_topology {
+            scopes.push(scope.clone());
+        }
+        scopes
+    }
+}
+
+fn same_place(one: &Placement, other: &Placement) -> bool {
+    one.node == other.node && one.gpus == other.gpus
+}
+
+/// The domains in which active pods below a subgroup are; `None` where one is outside of a topology it must be in.
+fn occupied(state: &State, task: &Task, at: usize, wish: &TopologyWish) -> Option<Vec<Path>> {
+    let topology = state.topologies.get(&wish.topology)?;
+    let gang = state.gangs.get(&task.gang)?;
+    let mut inside = vec![at];
+    let mut paths = Vec::new();
+    while let Some(branch) = inside.pop() {
+        inside.extend(&task.tree.branch(branch).children);
+        for pod in &gang.members[branch].pods {
+            let active = state.pods.get(pod).is_some_and(|pod| pod.stage.is_active());
+            let Some(place) = state.cluster.placed().get(pod).filter(|_| active) else { continue };
+            let path = state.cluster.state(place.node).and_then(|node| topology.path(&node.shape.labels));
+            match path {
+                Some(path) => paths.push(path),
+                None if wish.required.is_some() => return None,
+                None => {}
+            }
+        }
+    }
+    paths.sort();
+    paths.dedup();
+    Some(paths)
+}
+
+fn intersect(nodes: &Arc<Vec<NodeId>>, scope: &Scope) -> Arc<Vec<NodeId>> {
+    match scope {
+        None => Arc::clone(nodes),
+        Some(scope) => Arc::new(nodes.iter().copied().filter(|node| scope.binary_search(node).is_ok()).collect()),
+    }
+}

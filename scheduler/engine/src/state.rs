@@ -1,0 +1,422 @@
+//! Everything a decision depends on, kept together: cluster, queues, gangs, pods and where they are.
+//! Owns the one operation that moves a pod from a stage to another, with every account that hangs on it. Decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
+use crate::filter::affinity::PodTerms;
+use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
+use crate::queue::amounts::{self, Amounts};
+use crate::queue::{Queues, UsageBook};
+use crate::topology::Topologies;
+use crate::units::{GangId, NodeId, PodId, QueueId};
+
+/// A pod that waits or runs.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Name, for people and as the last tie-breaker within its subgroup.
+    pub name: Arc<str>,
+    /// The gang it belongs to.
+    pub gang: GangId,
+    /// Position of its subgroup in the gang's tree.
+    pub leaf: usize,
+    /// Pods with an order start first, those of larger order before others.
+    pub order: Option<i64>,
+    /// What it asks for.
+    pub shape: Shared<PodShape>,
+    /// What it is doing.
+    pub stage: Stage,
+    /// Where it may be beyond what the shape says; most pods have nothing to add.
+    pub terms: Option<Arc<PodTerms>>,
+    /// It was moved and is gone from where it was: its new place waits for the pod that comes in its stead.
+    pub gone: bool,
+}
+
+/// A pod's stage and places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// What it is doing.
+    pub stage: Stage,
+    /// The place it has, or had when it was told to stop.
+    pub place: Option<Placement>,
+    /// For a pod that moves: the place it is leaving.
+    pub former: Option<Placement>,
+}
+
+impl Whereabouts {
+    /// Nowhere.
+    pub const PENDING: Whereabouts = Whereabouts { stage: Stage::Pending, place: None, former: None };
+
+    /// At one place; how it holds it follows from the stage.
+    pub(crate) fn at(stage: Stage, mut place: Placement) -> Self {
+        place.hold = stage.hold().unwrap_or(Hold::Leaving);
+        Whereabouts { stage, place: Some(place), former: None }
+    }
+}
+
+/// A limit on how many pods may be evicted together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// The pods it protects: those with all of these labels.
+    pub match_labels: BTreeMap<String, String>,
+    /// How many of them may still be evicted.
+    pub allowed: u32,
+}
+
+/// Which device memory an estimate of a GPU memory request assumes, while no node is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Assume {
+    /// The smallest in the cluster: what a queue asks for.
+    SmallestMemory,
+    /// The largest: what is certain to be used, for limits.
+    LargestMemory,
+}
+
+/// Device memory that is assumed where no node says more; smaller devices are not believed. MiB.
+const LEAST_DEVICE_MEMORY: u32 = 100;
+
+/// Cluster, queues, gangs and pods.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(crate) cluster: Cluster,
+    pub(crate) queues: Queues,
+    pub(crate) topologies: Topologies,
+    pub(crate) gangs: BTreeMap<GangId, Gang>,
+    pub(crate) pods: BTreeMap<PodId, Pod>,
+    pub(crate) budgets: BTreeMap<String, Budget>,
+    pub(crate) names: BTreeMap<String, NodeId>,
+    /// Pods whose anti-affinity keeps others away.
+    pub(crate) repelling: BTreeSet<PodId>,
+    /// Preemptible gangs with active pods.
+    pub(crate) evictable: BTreeSet<GangId>,
+    /// Gangs that may have nominated pods.
+    pub(crate) promised: BTreeSet<GangId>,
+    /// Gangs that may hold something with too few pods.
+    pub(crate) suspects: BTreeSet<GangId>,
+    trees: Interner<Tree>,
+    /// Usage of late, where the rules count it.
+    pub(crate) usage: Option<UsageBook>,
+    /// Nodes by the memory of their devices, MiB.
+    memories: BTreeMap<u32, u32>,
+}
+
+impl State {
+    /// Nodes and who holds what of them.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The queues and their accounts.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// The gangs, by id.
+    pub fn gangs(&self) -> &BTreeMap<GangId, Gang> {
+        &self.gangs
+    }
+
+    /// The pods, by id.
+    pub fn pods(&self) -> &BTreeMap<PodId, Pod> {
+        &self.pods
+    }
+
+    /// The topologies and their domains.
+    pub fn topologies(&self) -> &Topologies {
+        &self.topologies
+    }
+
+    /// Where a pod is; pending for one that is not known.
+    pub fn whereabouts(&self, pod: PodId) -> Whereabouts {
+        let Some(known) = self.pods.get(&pod) else { return Whereabouts::PENDING };
+        let placed = self.cluster.placed();
+        Whereabouts { stage: known.stage, place: placed.get(&pod).cloned(), former: placed.get(&pod.former()).cloned() }
+    }
+
+    /// Moves a pod to another stage and place, with all accounts; returns where it was. The caller has found the room.
+    pub(crate) fn set(&mut self, id: PodId, new: Whereabouts) -> Whereabouts {
+        let old = self.whereabouts(id);
+        let Some(pod) = self.pods.get_mut(&id) else { return old };
+        pod.stage = new.stage;
+        let (gang_id, leaf, shape) = (pod.gang, pod.leaf, pod.shape.clone());
+        let Some(gang) = self.gangs.get_mut(&gang_id) else { return old };
+        gang.restage(leaf, old.stage, new.stage);
+        let members = &gang.members[leaf];
+        let below = members.holding > 0 && members.holding < gang.tree.branch(leaf).min_member;
+        if below || gang.members.len() > 1 {
+            self.suspects.insert(gang_id);
+        }
+        if matches!(new.stage, Stage::Nominated { .. }) {
+            self.promised.insert(gang_id);
+        }
+        let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
+        match (old.stage.is_active(), new.stage.is_active(), gang.active()) {
+            (false, true, 1) if !fixed => {
+                self.evictable.insert(gang_id);
+            }
+            (true, false, 0) => {
+                self.evictable.remove(&gang_id);
+            }
+            _ => {}
+        }
+        if let Some(place) = old.place.as_ref() {
+            if old.stage.is_counted() {
+                let amounts = self.held(place);
+                self.queues.book(queue, &amounts, fixed, -1);
+            }
+            self.cluster.release(id);
+        }
+        if old.former.is_some() {
+            self.cluster.release(id.former());
+        }
+        if (old.stage == Stage::Pending) != (new.stage == Stage::Pending) {
+            self.count_waiting(queue, &shape, new.stage == Stage::Pending);
+        }
+        if let Some(place) = new.former {
+            self.cluster.place(id.former(), place);
+        }
+        if let Some(place) = new.place {
+            if new.stage.is_counted() {
+                let amounts = self.held(&place);
+                self.queues.book(queue, &amounts, fixed, 1);
+            }
+            self.cluster.place(id, place);
+        }
+        old
+    }
+
+    /// Adds a gang without pods.
+    pub(crate) fn add_gang(&mut self, id: GangId, spec: GangSpec) {
+        let tree = self.trees.intern(Tree::of(&spec.tree));
+        self.gangs.insert(id, Gang::new(spec, tree));
+    }
+
+    /// Forgets a gang that has no pods.
+    pub(crate) fn remove_gang(&mut self, id: GangId) {
+        self.gangs.remove(&id);
+        self.evictable.remove(&id);
+        self.suspects.remove(&id);
+        self.promised.remove(&id);
+    }
+
+    fn count_waiting(&mut self, queue: QueueId, shape: &Shared<PodShape>, more: bool) {
+        let Some(queue) = self.queues.get_mut(queue) else { return };
+        if more {
+            queue.waiting.entry(shape.id()).or_insert_with(|| (shape.clone(), 0)).1 += 1;
+        } else if let Some((_, count)) = queue.waiting.get_mut(&shape.id()) {
+            *count -= 1;
+            if *count == 0 {
+                queue.waiting.remove(&shape.id());
+            }
+        }
+    }
+
+    /// Adds a pod to a gang that is there; it waits.
+    pub(crate) fn add_pod(&mut self, id: PodId, pod: Pod) {
+        let Some(gang) = self.gangs.get_mut(&pod.gang) else { return };
+        let (leaf, queue) = (pod.leaf, gang.spec.queue);
+        let key = |pod: &Pod| (pod.order.is_none(), std::cmp::Reverse(pod.order), Arc::clone(&pod.name));
+        let mine = (key(&pod), id);
+        let position = gang.members[leaf]
+            .pods
+            .partition_point(|other| self.pods.get(other).is_some_and(|known| (key(known), *other) < mine));
+        gang.add(leaf, position, id, Stage::Pending);
+        let shape = pod.shape.clone();
+        if pod.terms.as_ref().is_some_and(|terms| !terms.anti_affinity.is_empty()) {
+            self.repelling.insert(id);
+        }
+        self.pods.insert(id, Pod { stage: Stage::Pending, ..pod });
+        self.count_waiting(queue, &shape, true);
+    }
+
+    /// A pod that moves is gone from where it was; returns false for any other pod.
+    pub(crate) fn has_left(&mut self, id: PodId) -> bool {
+        let there = self.whereabouts(id);
+        if there.former.is_none() {
+            return false;
+        }
+        self.set(id, Whereabouts { former: None, ..there });
+        if let Some(pod) = self.pods.get_mut(&id) {
+            pod.gone = true;
+        }
+        true
+    }
+
+    /// The pod that is gone in whose stead this one has come, if any: the same gang and subgroup, asking for the same.
+    pub(crate) fn predecessor(&self, pod: &Pod) -> Option<PodId> {
+        let members = &self.gangs.get(&pod.gang)?.members[pod.leaf];
+        let alike = |other: &&PodId| self.pods.get(other).is_some_and(|other| other.gone && other.shape == pod.shape);
+        members.pods.iter().find(alike).copied()
+    }
+
+    /// Forgets a pod and what it holds; returns its gang.
+    pub(crate) fn remove_pod(&mut self, id: PodId) -> Option<GangId> {
+        self.set(id, Whereabouts::PENDING);
+        let pod = self.pods.remove(&id)?;
+        self.repelling.remove(&id);
+        let gang = self.gangs.get_mut(&pod.gang)?;
+        gang.remove(pod.leaf, id, Stage::Pending);
+        let queue = gang.spec.queue;
+        self.count_waiting(queue, &pod.shape, false);
+        Some(pod.gang)
+    }
+
+    pub(crate) fn add_node(&mut self, id: NodeId, spec: NodeSpec) {
+        *self.memories.entry(spec.shape.gpu_memory_mib).or_default() += 1;
+        self.names.insert(spec.name.clone(), id);
+        self.topologies.add_node(id, &spec.shape.labels);
+        self.cluster.add_node(id, spec);
+    }
+
+    /// Takes out a node; its pods must have been moved or removed before.
+    pub(crate) fn remove_node(&mut self, id: NodeId) {
+        let Some(shape) = self.cluster.state(id).map(|state| state.shape.clone()) else { return };
+        if let Some(count) = self.memories.get_mut(&shape.gpu_memory_mib) {
+            *count -= 1;
+            if *count == 0 {
+                self.memories.remove(&shape.gpu_memory_mib);
+            }
+        }
+        self.topologies.remove_node(id, &shape.labels);
+        if let Some(node) = self.cluster.nodes().get(&id) {
+            self.names.remove(&node.name);
+        }
+        self.cluster.remove_node(id);
+    }
+
+    /// What a pod holds of its queues at a place.
+    pub fn held(&self, place: &Placement) -> Amounts {
+        match self.cluster.state(place.node) {
+            Some(state) => self.amounts_on(&place.shape, &state.shape),
+            None => Amounts::zero(),
+        }
+    }
+
+    /// What a pod would hold on such a node.
+    pub(crate) fn amounts_on(&self, pod: &PodShape, node: &NodeShape) -> Amounts {
+        self.amounts(pod, pod.gpu_milli_on(node), Some(&node.gpu_model))
+    }
+
+    /// What a pod counts as while no node is chosen.
+    pub(crate) fn estimate(&self, pod: &PodShape, assume: Assume) -> Amounts {
+        let gpu = match pod.gpu.as_share().map(|share| (share.size, share.devices)) {
+            Some((ShareSize::Memory(mib), devices)) => {
+                let mut known = self.memories.keys().copied().filter(|memory| *memory > LEAST_DEVICE_MEMORY);
+                let memory = match assume {
+                    Assume::SmallestMemory => known.next(),
+                    Assume::LargestMemory => known.next_back(),
+                };
+                let memory = u64::from(memory.unwrap_or(LEAST_DEVICE_MEMORY));
+                (1000 * u64::from(mib) * u64::from(devices)).div_ceil(memory)
+            }
+            _ => pod.gpu_milli(),
+        };
+        let model = match pod.gpu_models.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        };
+        self.amounts(pod, gpu, model)
+    }
+
+    fn amounts(&self, pod: &PodShape, gpu_milli: u64, model: Option<&String>) -> Amounts {
+        let mib = pod.memory_bytes.div_ceil(1 << 20);
+        let mut amounts = Amounts::of(signed(gpu_milli), signed(pod.cpu_milli), signed(mib));
+        if gpu_milli > 0 && !self.queues.models().is_empty() {
+            let at = model.and_then(|model| self.queues.models().iter().position(|known| known == model));
+            if let Some(at) = at {
+                amounts[amounts::MODELS + at] = signed(gpu_milli);
+            }
+        }
+        amounts
+    }
+
+    /// What some pods count as together while no node is chosen.
+    pub(crate) fn estimate_all(&self, pods: impl Iterator<Item = PodId>, assume: Assume) -> Amounts {
+        let mut sum = Amounts::zero();
+        let mut last: Option<(u32, Amounts)> = None;
+        for pod in pods.filter_map(|pod| self.pods.get(&pod)) {
+            let one = match last.take().filter(|(id, _)| *id == pod.shape.id()) {
+                Some((_, known)) => known,
+                None => self.estimate(&pod.shape, assume),
+            };
+            sum.add(&one, 1);
+            last = Some((pod.shape.id(), one));
+        }
+        sum
+    }
+
+    /// A gang's name, for people.
+    pub(crate) fn name(&self, gang: GangId) -> Arc<str> {
+        self.gangs.get(&gang).map_or_else(|| "?".into(), |gang| Arc::clone(&gang.spec.name))
+    }
+
+    /// What a gang asks for next.
+    pub(crate) fn next_chunk(&self, gang: GangId) -> Chunk {
+        let stage = |pod| self.pods.get(&pod).map_or(Stage::Evicted, |pod| pod.stage);
+        self.gangs.get(&gang).map(|gang| next_chunk(gang, stage)).unwrap_or_default()
+    }
+
+    /// All the cluster has, by resource.
+    pub(crate) fn total(&self) -> Amounts {
+        let mut total = Amounts::zero();
+        for class in self.cluster.classes().slots() {
+            let (shape, nodes) = (&class.state.shape, class.members.len() as i64);
+            let gpu = signed(shape.gpu_milli());
+            let mib = signed(shape.memory_bytes >> 20);
+            total.add(&Amounts::of(gpu, signed(shape.cpu_milli), mib), nodes);
+            if let Some(at) = self.queues.models().iter().position(|model| *model == shape.gpu_model) {
+                total[amounts::MODELS + at] += gpu * nodes;
+            }
+        }
+        total
+    }
+
+    /// The same state built from nothing: every node, queue, gang and pod told anew.
+    pub fn rebuild(&self) -> State {
+        let mut rebuilt = State { budgets: self.budgets.clone(), ..State::default() };
+        rebuilt.topologies = self.topologies.without_nodes();
+        for (&id, node) in self.cluster.nodes() {
+            if let Some(state) = self.cluster.state(id) {
+                let shape = NodeShape::clone(&state.shape);
+                rebuilt.add_node(id, NodeSpec { name: node.name.clone(), shape });
+            }
+        }
+        let mut queues: Vec<_> = self.queues.all().iter().collect();
+        queues.sort_by_key(|(_, queue)| queue.rank);
+        for (&id, queue) in queues {
+            rebuilt.queues.set(id, queue.spec.clone());
+        }
+        for (&id, gang) in &self.gangs {
+            let passed_over = gang.passed_over;
+            let tree = rebuilt.trees.intern(Tree::clone(&gang.tree));
+            rebuilt.gangs.insert(id, Gang { passed_over, ..Gang::new(gang.spec.clone(), tree) });
+        }
+        for (&id, pod) in &self.pods {
+            rebuilt.add_pod(id, pod.clone());
+            rebuilt.set(id, self.whereabouts(id));
+        }
+        rebuilt
+    }
+
+    /// A number that two states share exactly when clusters, accounts and stages agree.
+    pub fn digest(&self) -> u64 {
+        let mut digest = crate::cluster::Fnv::new();
+        digest.write(&format!("{}", self.cluster.digest()));
+        for (id, queue) in self.queues.all() {
+            digest.write(&format!("{id} {:?} {:?} {:?}", queue.allocated, queue.fixed, queue.waiting));
+        }
+        for (id, gang) in &self.gangs {
+            digest.write(&format!("{id} {:?}", gang.members));
+        }
+        for (id, pod) in &self.pods {
+            digest.write(&format!("{id} {:?}", pod.stage));
+        }
+        digest.value()
+    }
+}
+
+/// Amounts are far below 2^63: requests and capacities are bounded when they come in.
+pub(crate) fn signed(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}

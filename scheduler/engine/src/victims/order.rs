@@ -1,0 +1,279 @@
+//! In which order gangs are asked to give way (rule V2): the serving order reversed, queues compared by what they would have
+//! left. So the queue furthest above its share gives first, and in it the lowest priority, then surplus, then the youngest or
+//! whoever loses least.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use priority_queue::PriorityQueue;
+
+use super::{Action, Claim, holds, is_within};
+use crate::gang::{Gang, next_unit};
+use crate::queue::amounts::{self, Amounts};
+use crate::queue::standing::Standing;
+use crate::rules::{Rules, VictimOrder};
+use crate::state::State;
+use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
+
+/// A gang's place among the victims of its queue: the least gives way first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    priority: i64,
+    health: Reverse<u8>,
+    /// GPU-thousandths times ms that would be lost; 0 where that does not matter.
+    loss: i128,
+    created: Reverse<Timestamp>,
+    name: Reverse<Arc<str>>,
+    gang: Reverse<GangId>,
+}
+
+/// Who could give way, by leaf queue; made once per pass and kept in step.
+#[derive(Debug)]
+pub(crate) struct VictimIndex {
+    leaves: BTreeMap<QueueId, BTreeSet<Place>>,
+    places: BTreeMap<GangId, Place>,
+}
+
+impl VictimIndex {
+    /// Every preemptible gang with active pods; `None` if there is none.
+    pub(crate) fn of(state: &State, rules: &Rules, now: Timestamp) -> Option<Self> {
+        let mut index = VictimIndex { leaves: BTreeMap::new(), places: BTreeMap::new() };
+        for &gang in &state.evictable {
+            index.refresh(state, rules, now, gang);
+        }
+        (!index.places.is_empty()).then_some(index)
+    }
+
+    /// Puts one gang where it belongs by now.
+    pub(crate) fn refresh(&mut self, state: &State, rules: &Rules, now: Timestamp, id: GangId) {
+        let Some(gang) = state.gangs.get(&id) else { return };
+        let leaf = self.leaves.entry(gang.spec.queue).or_default();
+        if let Some(old) = self.places.remove(&id) {
+            leaf.remove(&old);
+        }
+        if gang.spec.preemptible && gang.active() > 0 {
+            let place = place(state, rules, now, id, gang, &BTreeSet::new());
+            leaf.insert(place.clone());
+            self.places.insert(id, place);
+        }
+    }
+}
+
+fn place(state: &State, rules: &Rules, now: Timestamp, id: GangId, gang: &Gang, gone: &BTreeSet<PodId>) -> Place {
+    let loss = match rules.victims {
+        VictimOrder::Youngest => 0,
+        VictimOrder::LeastLoss => loss(state, rules, now, gang, gone),
+    };
+    Place {
+        priority: gang.spec.priority,
+        health: Reverse(rules.serve_health(gang.health_without(|pod| gone.contains(&pod)))),
+        loss,
+        created: Reverse(gang.spec.created),
+        name: Reverse(Arc::clone(&gang.spec.name)),
+        gang: Reverse(id),
+    }
+}
+
+/// What is lost when the next unit of a gang is taken.
+fn loss(state: &State, rules: &Rules, now: Timestamp, gang: &Gang, gone: &BTreeSet<PodId>) -> i128 {
+    let unit = next_unit(gang, |pod| is_active(state, pod) && !gone.contains(&pod));
+    unit.map_or(0, |unit| unit_loss(state, rules, now, gang, &unit.pods))
+}
+
+/// What is lost with some pods: their work since the last checkpoint, and the time to start again.
+pub(crate) fn unit_loss(state: &State, rules: &Rules, now: Timestamp, gang: &Gang, pods: &[PodId]) -> i128 {
+    let gpu: i64 = pods.iter().map(|pod| holds(state, *pod).get(amounts::GPU)).sum();
+    let saved = gang.spec.last_checkpoint.max(gang.spec.started);
+    let unsaved = saved.map_or(0, |saved| now.0.saturating_sub(saved.0));
+    i128::from(gpu.max(1)) * i128::from(unsaved + rules.restart_cost_ms)
+}
+
+pub(super) fn is_active(state: &State, pod: PodId) -> bool {
+    state.pods.get(&pod).is_some_and(|pod| pod.stage.is_active())
+}
+
+/// Something that can be taken.
+#[derive(Debug, Clone)]
+pub(super) struct Considered {
+    pub(super) queue: QueueId,
+    pub(super) pods: Vec<PodId>,
+    pub(super) amounts: Amounts,
+    /// Where its pods are.
+    pub(super) nodes: BTreeSet<NodeId>,
+    /// Of its gang.
+    pub(super) priority: i64,
+    /// What is lost with it, in GPU-thousandths times ms.
+    pub(super) loss: i128,
+}
+
+/// The next unit of a leaf.
+#[derive(Debug)]
+struct Next {
+    place: Place,
+    unit: Considered,
+}
+
+/// Asks gang after gang for one attempt; nothing is changed by asking.
+pub(super) struct Asking<'a> {
+    action: Action,
+    claim: &'a Claim,
+    rules: &'a Rules,
+    now: Timestamp,
+    /// Not yet asked, per leaf.
+    waiting: BTreeMap<QueueId, std::collections::btree_set::Iter<'a, Place>>,
+    /// Asked before, with something left.
+    again: BTreeMap<QueueId, BTreeSet<Place>>,
+    next: BTreeMap<QueueId, Next>,
+    /// The queues with something to give; the worst standing first.
+    siblings: BTreeMap<Option<QueueId>, PriorityQueue<QueueId, Standing, BuildHasherDefault<DefaultHasher>>>,
+    gone: BTreeSet<PodId>,
+    taken: BTreeMap<QueueId, Amounts>,
+    budgets: BTreeMap<&'a str, u32>,
+    total: Amounts,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        index: &'a VictimIndex,
+        action: Action,
+        claim: &'a Claim,
+        rules: &'a Rules,
+        now: Timestamp,
+    ) -> Self {
+        let asked: Vec<(&QueueId, &BTreeSet<Place>)> =
+            index.leaves.iter().filter(|(leaf, _)| action.may_ask_queue(state, claim, **leaf)).collect();
+        let mut asking = Asking {
+            action,
+            claim,
+            rules,
+            now,
+            waiting: asked.iter().map(|(queue, places)| (**queue, places.iter())).collect(),
+            again: BTreeMap::new(),
+            next: BTreeMap::new(),
+            siblings: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            budgets: state.budgets.iter().map(|(name, budget)| (name.as_str(), budget.allowed)).collect(),
+            total: state.total(),
+        };
+        for (leaf, _) in asked {
+            asking.advance(state, *leaf);
+        }
+        asking
+    }
+
+    /// The next unit to give way.
+    pub(super) fn next(&mut self, state: &State) -> Option<Considered> {
+        let mut at = None;
+        let leaf = loop {
+            let (&queue, _) = self.siblings.get(&at)?.peek()?;
+            if self.next.contains_key(&queue) {
+                break queue;
+            }
+            at = Some(queue);
+        };
+        let Next { place, unit } = self.next.remove(&leaf)?;
+        self.gone.extend(&unit.pods);
+        for (id, _) in state.queues.path(leaf) {
+            self.taken.entry(id).or_insert_with(Amounts::zero).add(&unit.amounts, 1);
+        }
+        let id = place.gang.0;
+        if let Some(gang) = state.gangs.get(&id) {
+            let left = self::place(state, self.rules, self.now, id, gang, &self.gone);
+            self.again.entry(leaf).or_default().insert(left);
+        }
+        self.advance(state, leaf);
+        Some(unit)
+    }
+
+    /// Finds the next unit of a leaf, and how the queues above it stand then.
+    fn advance(&mut self, state: &State, leaf: QueueId) {
+        self.next.remove(&leaf);
+        while let Some(place) = self.first(leaf) {
+            if let Some(unit) = self.unit(state, place.gang.0) {
+                self.next.insert(leaf, Next { place, unit });
+                break;
+            }
+        }
+        let mut at = Some(leaf);
+        while let Some((id, queue)) = at.and_then(|id| Some((id, state.queues.get(id)?))) {
+            let siblings = self.siblings.entry(queue.spec.parent).or_default();
+            siblings.remove(&id);
+            if let Some(amounts) = self.amounts_below(id) {
+                let mut left = queue.allocated.less(&amounts);
+                if let Some(taken) = self.taken.get(&id) {
+                    left.add(taken, -1);
+                }
+                let standing = Standing::of(&state.queues, queue, &left, &Amounts::zero(), &self.total);
+                self.siblings.entry(queue.spec.parent).or_default().push(id, standing);
+            }
+            at = queue.spec.parent;
+        }
+    }
+
+    /// The next unit under a queue: of the leaf that would give way next.
+    fn amounts_below(&self, mut at: QueueId) -> Option<Amounts> {
+        loop {
+            if let Some(next) = self.next.get(&at) {
+                return Some(next.unit.amounts.clone());
+            }
+            at = *self.siblings.get(&Some(at))?.peek()?.0;
+        }
+    }
+
+    /// Takes out the first gang of a leaf, of those not asked yet and those with something left.
+    fn first(&mut self, leaf: QueueId) -> Option<Place> {
+        let fresh = self.waiting.get(&leaf).and_then(|places| places.clone().next());
+        let again = self.again.get(&leaf).and_then(BTreeSet::first);
+        if again.is_some_and(|again| fresh.is_none_or(|fresh| again < fresh)) {
+            return self.again.get_mut(&leaf).and_then(BTreeSet::pop_first);
+        }
+        self.waiting.get_mut(&leaf)?.next().cloned()
+    }
+
+    /// What the gang can give next, if it may be asked.
+    fn unit(&mut self, state: &State, id: GangId) -> Option<Considered> {
+        let gang = state.gangs.get(&id).filter(|gang| self.action.may_ask(self.claim, id, gang.spec.priority))?;
+        if self.action == Action::Consolidate && !self.rules.move_bare_pods && !gang.spec.recreated {
+            return None;
+        }
+        let unit = next_unit(gang, |pod| is_active(state, pod) && !self.gone.contains(&pod))?;
+        let protected = self.action.min_runtime_ms(state, self.claim, gang.spec.queue);
+        if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !self.spend(state, &unit.pods) {
+            return None;
+        }
+        let mut considered = Considered {
+            queue: gang.spec.queue,
+            amounts: Amounts::zero(),
+            nodes: BTreeSet::new(),
+            priority: gang.spec.priority,
+            loss: unit_loss(state, self.rules, self.now, gang, &unit.pods),
+            pods: unit.pods,
+        };
+        for place in considered.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)) {
+            considered.amounts.add(&state.held(place), 1);
+            considered.nodes.insert(place.node);
+        }
+        Some(considered)
+    }
+
+    /// Takes pods from the disruption budgets that protect them, if these allow it.
+    fn spend(&mut self, state: &State, pods: &[PodId]) -> bool {
+        let mut left = self.budgets.clone();
+        for (name, budget) in &state.budgets {
+            for pod in pods.iter().filter_map(|pod| state.pods.get(pod)?.terms.as_deref()) {
+                if crate::filter::affinity::matches(&budget.match_labels, &pod.labels) {
+                    match left.get_mut(name.as_str()) {
+                        Some(allowed) if *allowed > 0 => *allowed -= 1,
+                        _ => return false,
+                    }
+                }
+            }
+        }
+        self.budgets = left;
+        true
+    }
+}
