@@ -242,7 +242,7 @@ fn pack_fills_what_is_in_use() {
     let (large, small, bare) = (a_node(1000, 4), a_node(1000, 2), a_node(1000, 0));
     let leaving = |(shape, _): (PodShape, &'static [u64]), who: &'static [u64]| (shape, who);
     let two = |milli| asks(1, GpuRequest::Share(Share { size: ShareSize::Milli(MilliGpu(milli)), devices: 2 }));
-    let cases: [Packing<'_'>; 10] = [
+    let cases: [Packing<'_>; 10] = [
         (
             "the node with fewer GPUs",
             vec![large.clone(), small.clone()],
