@@ -86,7 +86,7 @@ impl Engine {
         &self.state.cluster
     }
 
-    /// How many gangs wait with something that could be placed.
+    /// How many gangs wait with something that could be placed, as of the last cycle.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -49,7 +49,7 @@ impl Whereabouts {
     pub const PENDING: Whereabouts = Whereabouts { stage: Stage::Pending, place: None, former: None };
 
     /// At one place; how it holds it follows from the stage.
-    pub(crate) fn at(stage: Stage, mut place: Placement) -> Self {
+    pub fn at(stage: Stage, mut place: Placement) -> Self {
         place.hold = stage.hold().unwrap_or(Hold::Leaving);
         Whereabouts { stage, place: Some(place), former: None }
     }
