@@ -57,14 +57,7 @@ impl Engine {
         state.queues.set(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
         let rules = config.rules.clone();
         let placer = Placer::new(config);
-        Engine {
-            state,
-            waiting: Waiting::default(),
-            placer,
-            rules,
-            shapes: Interner::new(),
-            report: Report::default(),
-        }
+        Engine { state, waiting: Waiting::default(), placer, rules, shapes: Interner::new(), report: Report::default() }
     }
 
     /// The gang of a pod that was added without one.
@@ -279,7 +272,8 @@ impl Engine {
             None => (Self::lone_gang(id), 0),
             Some(member) => {
                 let gang = self.state.gangs.get(&member.gang).ok_or(EventError::NoSuchGang { gang: member.gang })?;
-                let subgroup = || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
+                let subgroup =
+                    || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
                 (member.gang, gang.tree.leaf_named(&member.subgroup).ok_or_else(subgroup)?)
             }
         };

@@ -121,7 +121,8 @@ impl Report {
             let answer = Arc::new(why(tried, Some(&miss)));
             let Some(head) = waiting.head(line).map(|turn| turn.gang) else { continue };
             let new = self.told.get(&line).is_none_or(|told| !told.is_like(&answer));
-            if new && !self.untold.contains(&head)
+            if new
+                && !self.untold.contains(&head)
                 && let Some(pod) = first_pending(state, head)
             {
                 tell(head, Arc::clone(&answer), pod);
@@ -162,7 +163,10 @@ fn first_pending(state: &State, gang: GangId) -> Option<PodId> {
     pods.find(|pod| state.pods.get(pod).is_some_and(|pod| pod.stage == Stage::Pending))
 }
 
-fn assigned<'a>(state: &'a State, chosen: impl Iterator<Item = (PodId, Choice)> + 'a) -> impl Iterator<Item = Assigned> + 'a {
+fn assigned<'a>(
+    state: &'a State,
+    chosen: impl Iterator<Item = (PodId, Choice)> + 'a,
+) -> impl Iterator<Item = Assigned> + 'a {
     chosen.filter_map(|(pod, because)| {
         let Placement { node, gpus, .. } = state.cluster.placed().get(&pod)?.clone();
         Some(Assigned { slot: Slot { pod, node, gpus }, because })

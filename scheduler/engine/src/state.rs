@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, Shared, ShareSize};
+use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
-use crate::queue::amounts::{self, Amounts};
 use crate::queue::Queues;
+use crate::queue::amounts::{self, Amounts};
 use crate::topology::Topologies;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -125,11 +125,7 @@ impl State {
     pub fn whereabouts(&self, pod: PodId) -> Whereabouts {
         let Some(known) = self.pods.get(&pod) else { return Whereabouts::PENDING };
         let placed = self.cluster.placed();
-        Whereabouts {
-            stage: known.stage,
-            place: placed.get(&pod).cloned(),
-            former: placed.get(&pod.former()).cloned(),
-        }
+        Whereabouts { stage: known.stage, place: placed.get(&pod).cloned(), former: placed.get(&pod.former()).cloned() }
     }
 
     /// Moves a pod to another stage and place, with all accounts; returns where it was. The caller has found the room.

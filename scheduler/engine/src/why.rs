@@ -72,7 +72,9 @@ fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
     }
     let nodes = match worst {
         Some((_, shape)) => placer.why_not(&state.cluster, &shape),
-        None => Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true }),
+        None => {
+            Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
+        }
     };
     WaitCause::Room { fit, need, nodes }
 }

@@ -47,6 +47,8 @@ pub struct Round {
     pub waits: BTreeMap<String, String>,
     /// After the round has settled; as after the last action where nothing settles.
     pub settled: State,
+    /// What the engine booked without deciding it; never anything, where it is sound.
+    pub untold: Vec<String>,
     /// What went on, line by line, for people.
     pub report: Vec<String>,
 }
@@ -130,8 +132,6 @@ pub enum Decision {
         /// Why, where the action alone does not say it.
         cause: Option<String>,
     },
-    /// Anything else worth a line, such as a reservation.
-    Note(String),
 }
 
 /// Where every task stands at the start: the devices that the file leaves open are chosen here, lowest first.

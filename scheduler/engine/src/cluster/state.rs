@@ -137,7 +137,8 @@ impl NodeState {
 
     /// Is there room for a pod found there on these GPUs, as it holds them?
     pub(crate) fn can_seat(&self, pod: &PodShape, gpus: &[u8], hold: Hold) -> bool {
-        let distinct = gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
+        let distinct =
+            gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
         let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
         gpus.len() == pod.gpu.count()
             && distinct
