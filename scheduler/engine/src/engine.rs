@@ -9,6 +9,7 @@ use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, shares};
 use crate::report::Report;
+use crate::reservation::{Reservation, Reservations};
 use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
@@ -45,6 +46,7 @@ pub struct Engine {
     rules: Rules,
     shapes: Interner<PodShape>,
     report: Report,
+    reservations: Reservations,
 }
 
 impl Engine {
@@ -57,7 +59,15 @@ impl Engine {
         state.queues.set(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
         let rules = config.rules.clone();
         let placer = Placer::new(config);
-        Engine { state, waiting: Waiting::default(), placer, rules, shapes: Interner::new(), report: Report::default() }
+        Engine {
+            state,
+            waiting: Waiting::default(),
+            placer,
+            rules,
+            shapes: Interner::new(),
+            report: Report::default(),
+            reservations: Reservations::default(),
+        }
     }
 
     /// The gang of a pod that was added without one.
@@ -155,6 +165,7 @@ impl Engine {
             now,
             steps: &mut steps,
             report: &mut self.report,
+            reservations: &mut self.reservations,
         };
         cycle::run(&mut context, passes)
     }
@@ -295,8 +306,15 @@ impl Engine {
             shape: shape.clone(),
             stage: Stage::Pending,
             terms,
+            gone: false,
         };
+        let predecessor = self.state.predecessor(&pod);
         self.state.add_pod(id, pod);
+        if let Some(predecessor) = predecessor {
+            let promise = self.state.whereabouts(predecessor);
+            self.forget_pod(predecessor);
+            self.state.set(id, promise);
+        }
         match spec.seat {
             Some(Seat { stage, node, gpus }) => {
                 let place = Placement { shape, node, gpus, hold: Hold::default() };
@@ -317,11 +335,22 @@ impl Engine {
 
     fn pod_gone(&mut self, pod: PodId, succeeded: bool) -> Result<(), EventError> {
         let gang = self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?.gang;
+        if !succeeded && self.state.has_left(pod) {
+            return Ok(());
+        }
         if succeeded && let Some(gang) = self.state.gangs.get_mut(&gang) {
             gang.spec.succeeded += 1;
         }
+        if self.state.whereabouts(pod).place.is_some() {
+            self.reservations.departures += 1;
+        }
         self.forget_pod(pod);
         Ok(())
+    }
+
+    /// What a waiting gang has reserved.
+    pub fn reservation(&self, gang: GangId) -> Option<&Reservation> {
+        self.reservations.of(gang)
     }
 
     /// Takes a pod out, and its gang where nothing else could ever be in it.

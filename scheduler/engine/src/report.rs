@@ -10,7 +10,7 @@ use crate::gang::Stage;
 use crate::queue::waiting::{LineId, Waiting};
 use crate::search::Miss;
 use crate::state::State;
-use crate::units::{GangId, PodId};
+use crate::units::{GangId, PodId, Timestamp};
 use crate::victims::{Action, Outcome};
 
 /// Collects decisions and misses.
@@ -91,6 +91,11 @@ impl Report {
         for (gang, pods) in moved {
             self.decisions.push(Decision::Nominate { plan, gang, pods });
         }
+    }
+
+    /// A place is kept for a gang from now on.
+    pub(crate) fn reserved(&mut self, gang: GangId, from: Option<Timestamp>) {
+        self.decisions.push(Decision::Reserve { gang, from });
     }
 
     /// A broken gang was given up.

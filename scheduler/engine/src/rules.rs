@@ -2,6 +2,7 @@
 //! KAI-Scheduler is a value in here; no pass asks which set is in force.
 
 use crate::gang::{Health, StaleGrace};
+use crate::victims::Action;
 
 /// A set of choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,16 +56,29 @@ pub enum StaleTest {
     AnySubgroup,
 }
 
+/// When the claimant of a plan is placed, once its victims are thought away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimantPlaced {
+    /// In its turn among the victims, which are placed again as if they waited.
+    InTurn,
+    /// Before everybody else.
+    First,
+}
+
 /// What happens to a gang that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitingRule {
     /// Others pass it freely.
     Skip,
-    /// The first of a queue gets a dated reservation where runtimes are known; others start only if they end in time. Where
-    /// runtimes are unknown others may pass, but only for a bounded time.
+    /// The first of a queue gets a reservation; others start in its place only if they end in time.
     Reserve {
+        /// Do gangs get a dated reservation at once, where it is known when others end? Else others pass freely until the
+        /// bounds below are reached.
+        dated: bool,
         /// Nobody is passed for longer than this, ms, counted from when it was first passed over.
         passed_over_max_ms: u64,
+        /// Nor while more pods than this leave their places.
+        departures_max: u64,
     },
 }
 
@@ -76,7 +90,7 @@ impl Default for Rules {
             reprieve: true,
             move_bare_pods: false,
             leave_preferred_topology: true,
-            waiting: WaitingRule::Reserve { passed_over_max_ms: 24 * 3_600_000 },
+            waiting: WaitingRule::Reserve { dated: true, passed_over_max_ms: 4 * 3_600_000, departures_max: 256 },
             stale_test: StaleTest::WholeTree,
             stale_grace: StaleGrace::For(60_000),
             restart_cost_ms: 60_000,
@@ -97,6 +111,16 @@ impl Rules {
             waiting: WaitingRule::Skip,
             stale_test: StaleTest::AnySubgroup,
             ..Rules::default()
+        }
+    }
+
+    /// When the claimant is placed, one way after the other until one works. Consolidation is a question of packing: more
+    /// than one way is worth trying.
+    pub(crate) fn replay(&self, action: Action) -> &'static [ClaimantPlaced] {
+        match (self.reprieve, action) {
+            (true, _) => &[ClaimantPlaced::First],
+            (false, Action::Consolidate) => &[ClaimantPlaced::InTurn, ClaimantPlaced::First],
+            (false, _) => &[ClaimantPlaced::InTurn],
         }
     }
 

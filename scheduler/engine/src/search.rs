@@ -326,7 +326,7 @@ impl<'t, 's> Search<'t, 's> {
         if self.now_only && choice.waits {
             return None;
         }
-        if choice.waits
+        if (choice.waits || self.rules.reprieve)
             && let Some(home) = self.homes.get(&pod).and_then(|home| home.place.as_ref())
             && scope.is_none_or(|scope| scope.binary_search(&home.node).is_ok())
             && cluster.fits_later(home)

@@ -7,12 +7,19 @@ use crate::cluster::{PodShape, Shared};
 use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
 use crate::placement::Placer;
 use crate::queue::amounts;
+use crate::reservation::Reservations;
 use crate::search::Miss;
 use crate::state::State;
 use crate::units::{GangId, QueueId};
 
 /// What a gang waits for, given what its last try ran into.
-pub(crate) fn why(state: &State, placer: &mut Placer, id: GangId, miss: Option<&Miss>) -> Why {
+pub(crate) fn why(
+    state: &State,
+    placer: &mut Placer,
+    reservations: &Reservations,
+    id: GangId,
+    miss: Option<&Miss>,
+) -> Why {
     let cause = match miss {
         None => quorum(state, id),
         Some(Miss::Limit { queue, resource, used }) => {
@@ -24,7 +31,8 @@ pub(crate) fn why(state: &State, placer: &mut Placer, id: GangId, miss: Option<&
         Some(Miss::Steps) => WaitCause::Steps,
         Some(Miss::Room) => room(state, placer, id),
     };
-    Why { cause }
+    let reserved = reservations.of(id).map(|reservation| reservation.from);
+    Why { cause, reserved }
 }
 
 fn quorum(state: &State, id: GangId) -> WaitCause {

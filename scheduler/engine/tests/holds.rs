@@ -1,6 +1,6 @@
 //! What is free now and what is free later, as pods leave, are promised places, come and go.
 
-use berth_engine::cluster::{Cluster, Hold, NodeState, Placement, Shared};
+use berth_engine::cluster::{Cluster, GpuKinds, Hold, NodeState, Placement, Shared};
 use berth_engine::trial::Trial;
 use berth_engine::*;
 use proptest::prelude::*;
@@ -155,13 +155,19 @@ fn what_leaves_is_free_later_and_what_is_promised_is_not() {
         let node = trial.cluster().state(NodeId(0)).expect("it is there");
         (node.free.gpu_mib.to_vec(), node.later().gpu_mib.to_vec(), node.later.is_none())
     };
+    let runs = |trial: &Trial<'_>, gpu| {
+        let node = trial.cluster().state(NodeId(0)).expect("it is there");
+        node.kinds.contain(GpuKinds::of(gpu))
+    };
     trial.place(PodId(1), placement(&shapes[0], &[0], Hold::Held));
     assert_eq!(free(&trial), (vec![0, 100], vec![0, 100], true));
     rehold(&mut trial, PodId(1), Hold::Leaving);
     assert_eq!(free(&trial), (vec![0, 100], vec![100, 100], false));
+    assert!(!runs(&trial, GpuRequest::Whole(1)), "who leaves is no company");
     trial.place(PodId(2), placement(&shapes[2], &[0], Hold::Promised));
     assert_eq!(free(&trial), (vec![0, 100], vec![40, 100], false), "promised from what is leaving");
     assert_eq!(trial.cluster().gpu_used_milli(), 1000, "promises use nothing yet");
+    assert!(runs(&trial, shapes[2].gpu), "who is promised a place is");
     trial.place(PodId(3), placement(&shapes[1], &[1], Hold::Held));
     assert_eq!(free(&trial), (vec![0, 50], vec![40, 50], false));
     trial.release(PodId(1));
@@ -175,7 +181,7 @@ fn what_leaves_is_free_later_and_what_is_promised_is_not() {
 fn a_gpu_leaves_as_a_whole_only_when_all_its_pods_do() {
     let (mut cluster, shapes) = two_gpus();
     let mut trial = Trial::on(&mut cluster);
-    for (pod, gpu) in [(1, 0), (2, 0), (3, 1)] {
+    for (pod, gpu) in [(1, 1), (2, 1), (3, 0)] {
         trial.place(PodId(pod), placement(&shapes[1], &[gpu], Hold::Held));
     }
     let whole = |trial: &Trial<'_>, count| {
@@ -183,14 +189,15 @@ fn a_gpu_leaves_as_a_whole_only_when_all_its_pods_do() {
         node.whole_gpus(count, true).map(|gpus| gpus.to_vec())
     };
     rehold(&mut trial, PodId(1), Hold::Leaving);
-    assert_eq!(whole(&trial, 1), None, "half of GPU 0 stays in use");
+    assert_eq!(whole(&trial, 1), None, "half of GPU 1 stays in use");
     rehold(&mut trial, PodId(2), Hold::Leaving);
-    assert_eq!(whole(&trial, 1), Some(vec![0]));
+    assert_eq!(whole(&trial, 1), Some(vec![1]));
     trial.release(PodId(3));
-    assert_eq!(whole(&trial, 1), Some(vec![0]), "GPU 1 is idle, and stays so for who can start at once");
+    assert_eq!(whole(&trial, 1), Some(vec![1]), "GPU 0 is idle, and stays so for who can start at once");
     assert_eq!(whole(&trial, 2), Some(vec![0, 1]));
+    assert_eq!(whole(&trial, 3), None);
     let node = trial.cluster().state(NodeId(0)).expect("it is there");
-    assert_eq!(node.whole_gpus(1, false).map(|gpus| gpus.to_vec()), Some(vec![1]));
+    assert_eq!(node.whole_gpus(1, false).map(|gpus| gpus.to_vec()), Some(vec![0]));
 }
 
 #[test]

@@ -123,6 +123,8 @@ struct Player {
     over: BTreeMap<String, TaskState>,
     /// What jobs were told last of why they wait.
     waits: BTreeMap<String, String>,
+    /// Does a promise outlive its round?
+    promises_stand: bool,
     /// Are rounds to report what goes on in them?
     tracing: bool,
     ids: u64,
@@ -141,6 +143,7 @@ impl Player {
             names: BTreeMap::new(),
             over: BTreeMap::new(),
             waits: BTreeMap::new(),
+            promises_stand: set == PolicySet::Default,
             tracing: false,
             ids: 0,
         };
@@ -331,7 +334,7 @@ impl Player {
                     }
                 }
             }
-            Told::Wait { .. } => {}
+            Told::Reserve { .. } | Told::Wait { .. } => {}
         }
     }
 
@@ -364,6 +367,11 @@ impl Player {
                 };
                 pods.iter().filter(stays).map(evict).collect()
             }
+            Told::Reserve { gang, from } => {
+                let seconds = |from: &Timestamp| from.0.saturating_sub(START.0) / 1000;
+                let job = self.job_name(*gang).unwrap_or_default();
+                vec![Decision::Reserve { job, from_seconds: from.as_ref().map(seconds) }]
+            }
             Told::Wait { .. } => Vec::new(),
         }
     }
@@ -388,15 +396,21 @@ impl Player {
             let there = self.engine.state().whereabouts(pod);
             match there.stage {
                 Stage::Placed if !task.never_starts => self.tell(Happens::Confirmed { pod })?,
-                Stage::Nominated { .. } if there.former.is_none() || job.terminates_slowly => {
-                    self.tell(Happens::NominationExpired { pod })?;
-                }
-                Stage::Evicted if job.terminates_slowly => {}
-                Stage::Evicted | Stage::Nominated { .. } => self.lose(&job, &task)?,
+                Stage::Nominated { .. } => self.settle_promise(&job, &task, pod, there.former.is_some())?,
+                Stage::Evicted if !job.terminates_slowly => self.lose(&job, &task)?,
                 _ => {}
             }
         }
         self.set_budgets()
+    }
+
+    /// A promise is not kept over a round under the rules of FORMAT.md; under our own it stands, and passes on to the pod
+    /// that is made anew for one that moves.
+    fn settle_promise(&mut self, job: &Job, task: &Task, pod: PodId, moves: bool) -> Result<(), EventError> {
+        if !self.promises_stand {
+            self.tell(Happens::NominationExpired { pod })?;
+        }
+        if moves && !job.terminates_slowly { self.lose(job, task) } else { Ok(()) }
     }
 
     /// A task is gone; its owner makes it anew, if there is one.

@@ -132,6 +132,13 @@ pub enum Decision {
         /// Why, where the action alone does not say it.
         cause: Option<String>,
     },
+    /// A place is kept for a job.
+    Reserve {
+        /// The job.
+        job: String,
+        /// From then on, in seconds since the start, if it is known when the place will be free.
+        from_seconds: Option<u64>,
+    },
 }
 
 /// Where every task stands at the start: the devices that the file leaves open are chosen here, lowest first.

@@ -64,7 +64,7 @@ fn decided(round: &Round) -> Vec<String> {
     lines
 }
 
-/// The task of a decision, and what stands before and after it.
+/// The task of a decision (the job of a reservation), and what stands before and after it.
 fn words(decision: &Decision) -> (&str, [String; 2]) {
     match decision {
         Decision::Place { task, node, devices } => (task, ["place".into(), on(node, devices)]),
@@ -76,6 +76,10 @@ fn words(decision: &Decision) -> (&str, [String; 2]) {
             let claimant = claimant.iter().map(|job| format!(" for {job}")).collect::<String>();
             let cause = cause.iter().map(|cause| format!(", {cause}")).collect::<String>();
             (task, ["evict".into(), claimant + &cause])
+        }
+        Decision::Reserve { job, from_seconds } => {
+            let from = from_seconds.map(|seconds| format!(" from +{}", show_seconds(seconds)));
+            (job, ["reserve for".into(), from.unwrap_or_default()])
         }
     }
 }

@@ -104,7 +104,7 @@ fn carry_out(world: &mut World<'_>, decision: Decision) {
             }
         }
         // Nothing in a trace is preemptible, so nobody is evicted or promised anything.
-        Decision::Nominate { .. } | Decision::Evict { .. } => {}
+        Decision::Nominate { .. } | Decision::Evict { .. } | Decision::Reserve { .. } => {}
     }
 }
 

@@ -126,8 +126,9 @@ impl NodeState {
         self.change(hold, |free, node| free.give_back(node, pod, gpus));
     }
 
-    pub(crate) fn book(&mut self, pod: &PodShape, gpus: &[u8]) {
-        self.take(pod, gpus, Hold::Held);
+    /// The node with a pod that is promised a place there.
+    pub(crate) fn book_later(&mut self, pod: &PodShape, gpus: &[u8]) {
+        self.take(pod, gpus, Hold::Promised);
     }
 
     /// The node without a pod that would leave it.

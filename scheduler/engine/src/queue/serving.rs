@@ -23,14 +23,26 @@ pub(crate) struct Serving<K: std::hash::Hash + Eq> {
     siblings: BTreeMap<Option<QueueId>, LeastFirst<QueueId, Standing>>,
     /// The next piece of work under each queue that has some.
     next: BTreeMap<QueueId, Amounts>,
+    /// Gangs that are not served here but stand before some that are: a queue is judged by the first gang that waits in it,
+    /// whoever is served.
+    heads: BTreeMap<QueueId, Turn>,
     total: Amounts,
 }
 
 impl<K: std::hash::Hash + Eq + Copy> Serving<K> {
     /// All of these, each in its leaf queue.
     pub(crate) fn of(state: &State, entries: impl Iterator<Item = (QueueId, K, Turn)>) -> Self {
-        let mut serving =
-            Serving { leaves: BTreeMap::new(), siblings: BTreeMap::new(), next: BTreeMap::new(), total: state.total() };
+        Serving::among(state, entries, BTreeMap::new())
+    }
+
+    /// The same, while others wait as well: `heads` has the first of them in each leaf.
+    pub(crate) fn among(
+        state: &State,
+        entries: impl Iterator<Item = (QueueId, K, Turn)>,
+        heads: BTreeMap<QueueId, Turn>,
+    ) -> Self {
+        let (leaves, siblings, next, total) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), state.total());
+        let mut serving = Serving { leaves, siblings, next, heads, total };
         for (queue, key, turn) in entries {
             serving.leaves.entry(queue).or_default().push(key, Reverse(turn));
         }
@@ -68,7 +80,8 @@ impl<K: std::hash::Hash + Eq + Copy> Serving<K> {
 
     /// Works out anew how a leaf and the queues above it stand.
     pub(crate) fn restand(&mut self, state: &State, leaf: QueueId) {
-        let first = self.leaves.get(&leaf).and_then(PriorityQueue::peek).map(|(_, turn)| turn.0.gang);
+        let first = self.leaves.get(&leaf).and_then(PriorityQueue::peek).map(|(_, turn)| &turn.0);
+        let first = first.map(|turn| self.heads.get(&leaf).filter(|head| *head < turn).unwrap_or(turn).gang);
         match first {
             Some(gang) => {
                 let chunk = state.next_chunk(gang);

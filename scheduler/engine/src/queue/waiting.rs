@@ -177,11 +177,34 @@ impl Waiting {
         self.lines.get(&line).into_iter().flat_map(|line| line.turns.iter())
     }
 
+    /// The first gang that waits in each leaf.
+    pub(crate) fn heads(&self) -> BTreeMap<QueueId, Turn> {
+        let mut heads: BTreeMap<QueueId, Turn> = BTreeMap::new();
+        for (line, turn) in self.lines(true) {
+            if heads.get(&line.queue).is_none_or(|head| turn < head) {
+                heads.insert(line.queue, turn.clone());
+            }
+        }
+        heads
+    }
+
     /// Nothing in this line fits: skips it until [`Waiting::unblock`].
     pub(crate) fn block(&mut self, line: LineId) {
         if let Some(known) = self.lines.get_mut(&line) {
             known.blocked = true;
             self.open.remove(&line);
+        }
+    }
+
+    /// The first gang of each leaf may be tried again.
+    pub(crate) fn unblock_heads(&mut self) {
+        for head in self.heads().into_values() {
+            if let Some((id, _)) = self.places.get(&head.gang)
+                && let Some(line) = self.lines.get_mut(id)
+            {
+                line.blocked = false;
+                self.open.insert(*id);
+            }
         }
     }
 

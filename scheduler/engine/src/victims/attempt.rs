@@ -11,6 +11,7 @@ use crate::filter::how_many;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
+use crate::rules::ClaimantPlaced;
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
 use crate::trial::Trial;
@@ -162,7 +163,19 @@ impl Room {
 
 /// Evicts a set and places everybody again, the claimant and those evicted; undoes it all unless it works.
 fn try_set(context: &mut Context<'_>, action: Action, claim: &Claim, set: &[&Considered]) -> Option<Outcome> {
+    context.rules.replay(action).iter().find_map(|first| try_order(context, action, claim, set, *first))
+}
+
+/// The same, with the claimant placed in its turn or before everybody else.
+fn try_order(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    set: &[&Considered],
+    claimant: ClaimantPlaced,
+) -> Option<Outcome> {
     let before = accounts(context.state, claim, set);
+    let heads = context.waiting.heads();
     let pieces_of: Vec<(QueueId, &[PodId])> = set.iter().map(|unit| (unit.queue, unit.pods.as_slice())).collect();
     let mut trial = Trial::on(context.state);
     let mut homes = BTreeMap::new();
@@ -174,7 +187,7 @@ fn try_set(context: &mut Context<'_>, action: Action, claim: &Claim, set: &[&Con
     let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
     search.promise = true;
     search.homes = homes;
-    let promised = place_again(&mut search, claim)?;
+    let promised = place_again(&mut search, claim, claimant, heads)?;
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
@@ -214,7 +227,12 @@ type Promised = (Vec<(PodId, Choice)>, BTreeMap<PodId, Choice>);
 
 /// Places the claimant's chunk and one chunk of every victim; `None` if the claimant's has no place. Returns the claimant's
 /// places and those of the others.
-fn place_again(search: &mut Search<'_, '_>, claim: &Claim) -> Option<Promised> {
+fn place_again(
+    search: &mut Search<'_, '_>,
+    claim: &Claim,
+    claimant: ClaimantPlaced,
+    heads: BTreeMap<QueueId, Turn>,
+) -> Option<Promised> {
     let state = search.trial.state();
     let mut gangs: BTreeSet<GangId> =
         search.homes.keys().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang).collect();
@@ -225,12 +243,12 @@ fn place_again(search: &mut Search<'_, '_>, claim: &Claim) -> Option<Promised> {
     };
     let mut promised = None;
     let mut others = BTreeMap::new();
-    if search.rules.reprieve {
+    if claimant == ClaimantPlaced::First {
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
         gangs.remove(&claim.gang);
     }
     let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
-    let mut serving = Serving::of(search.trial.state(), entries.into_iter());
+    let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
         if gang == claim.gang {

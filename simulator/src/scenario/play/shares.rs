@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use berth_engine::Quota;
 use berth_engine::queue::Amounts;
 use berth_engine::queue::amounts::{CPU, GPU, MEMORY, MODELS};
+use berth_engine::{QueueId, Quota};
 
 use super::super::text::{show_mib, show_thousandths};
 use super::Player;
 
-/// What every queue holds, by name.
-pub(super) type Held = BTreeMap<String, Amounts>;
+/// What every queue holds.
+pub(super) type Held = BTreeMap<QueueId, Amounts>;
 
 impl Player {
     /// What every queue holds now.
     pub(super) fn held(&self) -> Held {
-        let queues = self.engine.queues().all().values();
-        queues.map(|queue| (queue.spec.name.clone(), queue.allocated.clone())).collect()
+        self.engine.queues().all().iter().map(|(id, queue)| (*id, queue.allocated.clone())).collect()
     }
 
     /// A line for each queue, with what it held at the start of the round and the share worked out then. CPU and memory
@@ -24,8 +23,8 @@ impl Player {
     pub(super) fn shares(&self, held: &Held) -> Vec<String> {
         let queues = self.engine.queues();
         let line = |queue: &super::super::format::Queue| {
-            let known = queues.get(*self.queues.get(&queue.name)?)?;
-            let held = held.get(&queue.name)?;
+            let id = self.queues.get(&queue.name)?;
+            let (known, held) = (queues.get(*id)?, held.get(id)?);
             let depth = self.world.lineage(&queue.name).len();
             let told = (0..queues.resources()).map(|at| (at, queues.quota(known, at)));
             let told = told.filter(|(at, quota)| *at == GPU || quota.deserved.is_some() || quota.limit.is_some());
