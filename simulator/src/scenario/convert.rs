@@ -82,10 +82,10 @@ fn quota(quota: format::Quota) -> Quota {
     Quota { deserved: bound(quota.deserved), limit: bound(quota.limit), over_quota_weight }
 }
 
-/// A disruption budget, given how many of the tasks it protects run.
-pub(super) fn budget(budget: &DisruptionBudget, matching: u32, running: u32) -> Budget {
-    let needed = budget.min_available.unwrap_or_else(|| matching.saturating_sub(budget.max_unavailable.unwrap_or(0)));
-    Budget { match_labels: budget.match_labels.clone(), allowed: running.saturating_sub(needed) }
+/// A disruption budget, given how many tasks it protects and how many of them run.
+pub(super) fn budget(budget: &DisruptionBudget, members: usize, running: usize) -> Budget {
+    let allowed = u32::try_from(running.saturating_sub(budget.needed(members))).unwrap_or(u32::MAX);
+    Budget { match_labels: budget.match_labels.clone(), allowed }
 }
 
 /// For how long a gang may be below its minimum.
@@ -111,7 +111,7 @@ pub(super) fn gang(job: &Job, queue: QueueId, succeeded: u32, now: Timestamp) ->
             Some(Checkpoint::SecondsAgo(seconds)) => Some(ago(now, seconds)),
             Some(Checkpoint::Never) | None => None,
         },
-        recreated: true,
+        recreated: !job.bare,
         tree: subgroup(&job.gang),
     }
 }

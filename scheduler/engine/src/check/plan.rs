@@ -34,7 +34,7 @@ pub(super) fn plans(decisions: &[Decision]) -> Vec<Plan> {
     for decision in decisions {
         let id = match decision {
             Decision::Bind { plan, .. } | Decision::Nominate { plan, .. } | Decision::Evict { plan, .. } => *plan,
-            Decision::Wait { .. } => continue,
+            Decision::Reserve { .. } | Decision::Wait { .. } => continue,
         };
         if plans.last().is_none_or(|last| last.id != id) {
             let (given, evicted) = (Vec::new(), BTreeSet::new());
@@ -57,7 +57,7 @@ impl Plan {
                 self.claimant = *claimant;
                 self.cause = Some(*cause);
             }
-            Decision::Wait { .. } => {}
+            Decision::Reserve { .. } | Decision::Wait { .. } => {}
         }
     }
 
