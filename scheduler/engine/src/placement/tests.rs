@@ -192,7 +192,7 @@ proptest! {
                 cluster.place(slot.pod, Placement { shape, node: slot.node, gpus: slot.gpus, hold });
             }
             change(&mut cluster, number, *what);
-            prop_assert_eq!(crate::check::violations(&cluster), Vec::<String>::new());
+            prop_assert_eq!(crate::check::booking(&cluster), Vec::<String>::new());
         }
     }
 }
@@ -210,7 +210,7 @@ fn packed(nodes: &[NodeShape], pods: &[(PodShape, &[u64])]) -> Vec<String> {
         cluster.add_node(NodeId(id), NodeSpec { name: String::new(), shape: shape.clone() });
     }
     let demand = Demand::Given(Vec::new());
-    let mut placer = Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, seed: 0 });
+    let mut placer = Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, ..Config::default() });
     let mut shapes = Interner::new();
     let mut places = Vec::new();
     for (pod, (shape, leaving)) in (0..).zip(pods) {
