@@ -54,8 +54,10 @@ pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Ac
 /// Everything that could be asked for, in the order of asking; `None` where even all of it would not do.
 fn consider(context: &Context<'_>, index: &VictimIndex, action: Action, claim: &Claim) -> Option<Vec<Considered>> {
     let mut asking = Asking::new(context.state, index, action, claim, context.rules, context.now);
-    let mut considered = Vec::new();
-    while let Some(unit) = asking.next(context.state) {
+    let mut considered: Vec<Considered> = Vec::new();
+    let mut latest: BTreeMap<GangId, usize> = BTreeMap::new();
+    while let Some(mut unit) = asking.next(context.state) {
+        unit.before = latest.insert(unit.gang, considered.len());
         considered.push(unit);
     }
     Some(considered).filter(|considered| !considered.is_empty())
@@ -70,7 +72,8 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
             on_node.entry(*node).or_default().push(newest);
         }
         for node in by_name(context.state, &unit.nodes) {
-            let set = units(considered, &on_node[&node]);
+            let set = with_surplus(considered, &on_node[&node]);
+            let set = units(considered, &set);
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -106,7 +109,8 @@ fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered
         for node in by_name(context.state, &unit.nodes) {
             let here = on_node.entry(node).or_default();
             here.push(newest);
-            for mut set in [vec![newest], here.clone()] {
+            for set in [&[newest][..], here] {
+                let mut set = with_surplus(considered, set);
                 if !room.could_do_with(context.state, &units(considered, &set)) {
                     continue;
                 }
@@ -127,6 +131,18 @@ fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered
 
 fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
     set.iter().map(|index| &considered[*index]).collect()
+}
+
+/// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
+fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
+    let mut all: BTreeSet<usize> = BTreeSet::new();
+    for index in set {
+        let mut next = Some(*index);
+        while let Some(index) = next.filter(|index| all.insert(*index)) {
+            next = considered[index].before;
+        }
+    }
+    all.into_iter().collect()
 }
 
 /// After every step: everything so far.
@@ -202,7 +218,9 @@ impl Room {
         costliest_first.sort_by_key(|index| (std::cmp::Reverse(considered[*index].loss), *index));
         for index in costliest_first {
             let without: Vec<usize> = set.iter().copied().filter(|other| *other != index).collect();
-            if !without.is_empty() && self.could_do_with(state, &units(considered, &without)) {
+            let is_last =
+                without.iter().all(|other| considered[*other].gang != considered[index].gang || *other < index);
+            if is_last && !without.is_empty() && self.could_do_with(state, &units(considered, &without)) {
                 *set = without;
             }
         }

@@ -98,8 +98,11 @@ pub(super) fn is_active(state: &State, pod: PodId) -> bool {
 #[derive(Debug, Clone)]
 pub(super) struct Considered {
     pub(super) queue: QueueId,
+    pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
     pub(super) amounts: Amounts,
+    /// The unit of the same gang that goes before it, as a position in the order of asking.
+    pub(super) before: Option<usize>,
     /// Where its pods are.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Of its gang.
@@ -247,6 +250,8 @@ impl<'a> Asking<'a> {
         }
         let mut considered = Considered {
             queue: gang.spec.queue,
+            gang: id,
+            before: None,
             amounts: Amounts::zero(),
             nodes: BTreeSet::new(),
             priority: gang.spec.priority,
