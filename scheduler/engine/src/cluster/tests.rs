@@ -28,13 +28,17 @@ impl World {
 
     fn set(&mut self, pod: PodId, placement: Option<Placement>) {
         self.done.push((pod, self.cluster.release(pod)));
-        placement.map(|placement| self.cluster.place(pod, placement));
+        if let Some(placement) = placement {
+            self.cluster.place(pod, placement);
+        }
     }
 
     fn undo(&mut self) {
         if let Some((pod, before)) = self.done.pop() {
             self.cluster.release(pod);
-            before.map(|before| self.cluster.place(pod, before));
+            if let Some(before) = before {
+                self.cluster.place(pod, before);
+            }
         }
     }
 
