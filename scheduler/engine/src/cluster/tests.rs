@@ -250,7 +250,8 @@ fn the_judge_does_not_believe_either_account() {
         world.cluster.restate(NodeId(0), |state, _, _| with(state));
         check::violations(&world.cluster).join("; ")
     };
-    let cases: [(fn(&mut NodeState), &str); 5] = [
+    type Tampering = fn(&mut NodeState);
+    let cases: [(Tampering, &str); 5] = [
         (|_| (), ""),
         (|state| state.free.cpu_milli -= 1, "`n0`, now: 0 thousandths of a core used and 8 left of 9"),
         (|state| state.free.gpus[1].0 = 999, "`n0`, now: 0 thousandths of GPU 1 by its MiB used and 999 left of 1000"),
