@@ -7,6 +7,8 @@ mod request;
 mod shape;
 mod shared;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
