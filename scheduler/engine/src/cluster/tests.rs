@@ -151,7 +151,7 @@ proptest! {
         for (number, action) in (1000..).zip(actions) {
             before.push((world.done.len(), world.cluster.digest()));
             act(&mut world, &shapes, number, action);
-            prop_assert_eq!(check::violations(&world.cluster), Vec::<String>::new());
+            prop_assert_eq!(check::booking(&world.cluster), Vec::<String>::new());
             prop_assert_eq!(world.cluster.digest(), world.cluster.rebuild().digest());
         }
         for (done, digest) in before.into_iter().rev() {
@@ -234,7 +234,7 @@ fn the_judge_sees_what_is_wrong_now_and_later() {
         for (pod, (shape, gpus, hold)) in (1..).zip(placements) {
             world.place(pod, placement(&shapes[*shape], gpus, *hold));
         }
-        check::violations(&world.cluster)
+        check::booking(&world.cluster)
     };
     assert_eq!(wrong(&[(0, &[0], Hold::Leaving), (0, &[0], Hold::Promised)]), [""; 0]);
     assert_eq!(wrong(&[(0, &[1, 0], Hold::Held)]).len(), 2, "one GPU asked for, two held, out of order");
@@ -248,7 +248,7 @@ fn the_judge_does_not_believe_either_account() {
         world.place(1, placement(&shapes[0], &[0], Hold::Leaving));
         world.place(2, placement(&shapes[2], &[0], Hold::Promised));
         world.cluster.restate(NodeId(0), |state, _, _| with(state));
-        check::violations(&world.cluster).join("; ")
+        check::booking(&world.cluster).join("; ")
     };
     type Tampering = fn(&mut NodeState);
     let cases: [(Tampering, &str); 5] = [
