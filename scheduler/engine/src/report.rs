@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::Placement;
-use crate::decision::{Assigned, Choice, Decision, PlanId, Slot, Why};
+use crate::decision::{Assigned, Choice, Decision, EvictCause, PlanId, Slot, Why};
 use crate::gang::Stage;
 use crate::queue::waiting::{LineId, Waiting};
 use crate::search::Miss;
@@ -99,9 +99,9 @@ impl Report {
     }
 
     /// A broken gang was given up.
-    pub(crate) fn gave_up(&mut self, pods: Vec<PodId>) {
+    pub(crate) fn gave_up(&mut self, pods: Vec<PodId>, cause: EvictCause) {
         let plan = self.plan();
-        self.decisions.push(Decision::Evict { plan, pods, claimant: None, cause: crate::decision::EvictCause::Stale });
+        self.decisions.push(Decision::Evict { plan, pods, claimant: None, cause });
     }
 
     /// A chunk found no place.
@@ -172,12 +172,12 @@ pub(crate) struct Question {
     pub(crate) untold: bool,
 }
 
-impl From<Action> for crate::decision::EvictCause {
+impl From<Action> for EvictCause {
     fn from(action: Action) -> Self {
         match action {
-            Action::Consolidate => crate::decision::EvictCause::Consolidate,
-            Action::Reclaim => crate::decision::EvictCause::Reclaim,
-            Action::Preempt => crate::decision::EvictCause::Preempt,
+            Action::Consolidate => EvictCause::Consolidate,
+            Action::Reclaim => EvictCause::Reclaim,
+            Action::Preempt => EvictCause::Preempt,
         }
     }
 }

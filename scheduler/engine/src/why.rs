@@ -34,7 +34,9 @@ pub(crate) fn answers(context: &mut Context<'_>) -> Vec<(LineId, Why)> {
 
 /// What a gang waits for that is not complete yet.
 pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
-    Why { cause: quorum(state, gang), reserved: None, remedy: None }
+    let held = state.gangs.get(&gang).filter(|gang| gang.is_waiting()).and_then(|gang| gang.not_before);
+    let cause = held.map_or_else(|| quorum(state, gang), |until| WaitCause::BackOff { until });
+    Why { cause, reserved: None, remedy: None }
 }
 
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
