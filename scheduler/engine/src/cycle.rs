@@ -5,6 +5,7 @@ use crate::decision::Decision;
 use crate::placement::Placer;
 use crate::queue::waiting::Waiting;
 use crate::report::Report;
+use crate::reservation::Reservations;
 use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::State;
@@ -51,6 +52,7 @@ pub(crate) struct Context<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) now: Timestamp,
     pub(crate) steps: &'a mut Steps,
+    pub(crate) reservations: &'a mut Reservations,
     pub(crate) report: &'a mut Report,
 }
 
@@ -68,8 +70,8 @@ pub(crate) fn run(context: &mut Context<'_>, passes: &[Pass]) -> Vec<Decision> {
         }
         context.catch_up();
     }
-    let Context { state, waiting, placer, report, .. } = context;
-    report.take(state, waiting, |gang, miss| why::why(state, placer, gang, miss))
+    let Context { state, waiting, placer, report, reservations, .. } = context;
+    report.take(state, waiting, |gang, miss| why::why(state, placer, reservations, gang, miss))
 }
 
 impl Context<'_> {

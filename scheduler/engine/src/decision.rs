@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cluster::GpuIndexes;
 use crate::filter::{Constraint, Resource};
 use crate::placement::Policy;
-use crate::units::{GangId, NodeId, PodId};
+use crate::units::{GangId, NodeId, PodId, Timestamp};
 
 /// Decisions of one transaction share a plan: all of them are carried out, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,13 @@ pub enum Decision {
         claimant: Option<GangId>,
         /// By which right.
         cause: EvictCause,
+    },
+    /// A place is kept for the gang, which is the first of its queue that does not fit.
+    Reserve {
+        /// Whose place.
+        gang: GangId,
+        /// From then on, if it is known when the place will be free.
+        from: Option<Timestamp>,
     },
     /// The gang stays queued, for what still holds when the cycle is over. A gang is told in the cycle after it came; it is
     /// tried again whenever room appears, and the first of its kind is told when something else keeps it out.
@@ -83,6 +90,8 @@ pub struct Assigned {
 pub struct Why {
     /// What holds it up.
     pub cause: WaitCause,
+    /// A place is kept for it: from when on, if that is known.
+    pub reserved: Option<Option<Timestamp>>,
 }
 
 /// What holds a gang up.

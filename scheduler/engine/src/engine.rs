@@ -9,6 +9,7 @@ use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, shares};
 use crate::report::Report;
+use crate::reservation::{Reservation, Reservations};
 use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
@@ -45,6 +46,7 @@ pub struct Engine {
     rules: Rules,
     shapes: Interner<PodShape>,
     report: Report,
+    reservations: Reservations,
 }
 
 impl Engine {
@@ -64,6 +66,7 @@ impl Engine {
             rules,
             shapes: Interner::new(),
             report: Report::default(),
+            reservations: Reservations::default(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Engine {
             now,
             steps: &mut steps,
             report: &mut self.report,
+            reservations: &mut self.reservations,
         };
         cycle::run(&mut context, passes)
     }
@@ -279,7 +283,8 @@ impl Engine {
             None => (Self::lone_gang(id), 0),
             Some(member) => {
                 let gang = self.state.gangs.get(&member.gang).ok_or(EventError::NoSuchGang { gang: member.gang })?;
-                let subgroup = || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
+                let subgroup =
+                    || EventError::NoSuchSubgroup { name: spec.name.clone(), subgroup: member.subgroup.clone() };
                 (member.gang, gang.tree.leaf_named(&member.subgroup).ok_or_else(subgroup)?)
             }
         };
@@ -301,8 +306,15 @@ impl Engine {
             shape: shape.clone(),
             stage: Stage::Pending,
             terms,
+            gone: false,
         };
+        let predecessor = self.state.predecessor(&pod);
         self.state.add_pod(id, pod);
+        if let Some(predecessor) = predecessor {
+            let promise = self.state.whereabouts(predecessor);
+            self.forget_pod(predecessor);
+            self.state.set(id, promise);
+        }
         match spec.seat {
             Some(Seat { stage, node, gpus }) => {
                 let place = Placement { shape, node, gpus, hold: Hold::default() };
@@ -323,11 +335,22 @@ impl Engine {
 
     fn pod_gone(&mut self, pod: PodId, succeeded: bool) -> Result<(), EventError> {
         let gang = self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?.gang;
+        if !succeeded && self.state.has_left(pod) {
+            return Ok(());
+        }
         if succeeded && let Some(gang) = self.state.gangs.get_mut(&gang) {
             gang.spec.succeeded += 1;
         }
+        if self.state.whereabouts(pod).place.is_some() {
+            self.reservations.departures += 1;
+        }
         self.forget_pod(pod);
         Ok(())
+    }
+
+    /// What a waiting gang has reserved.
+    pub fn reservation(&self, gang: GangId) -> Option<&Reservation> {
+        self.reservations.of(gang)
     }
 
     /// Takes a pod out, and its gang where nothing else could ever be in it.

@@ -217,7 +217,9 @@ pub enum EventError {
         name: String,
     },
     /// A pod in a subgroup its gang does not have, or that holds no pods.
-    #[error("pod `{name}` belongs to subgroup `{subgroup}`, which its gang does not have or which holds no pods itself")]
+    #[error(
+        "pod `{name}` belongs to subgroup `{subgroup}`, which its gang does not have or which holds no pods itself"
+    )]
     NoSuchSubgroup {
         /// The pod's name.
         name: String,
@@ -225,7 +227,9 @@ pub enum EventError {
         subgroup: String,
     },
     /// A pod that cannot be where it is said to be.
-    #[error("pod `{name}` is said to be on {node}, where there is no room for it on the GPUs named; relist the node's pods")]
+    #[error(
+        "pod `{name}` is said to be on {node}, where there is no room for it on the GPUs named; relist the node's pods"
+    )]
     NoSeat {
         /// The pod's name.
         name: String,

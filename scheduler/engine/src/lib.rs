@@ -20,6 +20,7 @@ pub mod gang;
 pub mod placement;
 pub mod queue;
 mod report;
+pub mod reservation;
 pub mod rules;
 mod search;
 mod stale;

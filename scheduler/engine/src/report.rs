@@ -10,7 +10,7 @@ use crate::gang::Stage;
 use crate::queue::waiting::{LineId, Waiting};
 use crate::search::Miss;
 use crate::state::State;
-use crate::units::{GangId, PodId};
+use crate::units::{GangId, PodId, Timestamp};
 use crate::victims::{Action, Outcome};
 
 /// Collects decisions and misses.
@@ -93,6 +93,11 @@ impl Report {
         }
     }
 
+    /// A place is kept for a gang from now on.
+    pub(crate) fn reserved(&mut self, gang: GangId, from: Option<Timestamp>) {
+        self.decisions.push(Decision::Reserve { gang, from });
+    }
+
     /// A broken gang was given up.
     pub(crate) fn gave_up(&mut self, pods: Vec<PodId>) {
         let plan = self.plan();
@@ -121,7 +126,8 @@ impl Report {
             let answer = Arc::new(why(tried, Some(&miss)));
             let Some(head) = waiting.head(line).map(|turn| turn.gang) else { continue };
             let new = self.told.get(&line).is_none_or(|told| !told.is_like(&answer));
-            if new && !self.untold.contains(&head)
+            if new
+                && !self.untold.contains(&head)
                 && let Some(pod) = first_pending(state, head)
             {
                 tell(head, Arc::clone(&answer), pod);
@@ -162,7 +168,10 @@ fn first_pending(state: &State, gang: GangId) -> Option<PodId> {
     pods.find(|pod| state.pods.get(pod).is_some_and(|pod| pod.stage == Stage::Pending))
 }
 
-fn assigned<'a>(state: &'a State, chosen: impl Iterator<Item = (PodId, Choice)> + 'a) -> impl Iterator<Item = Assigned> + 'a {
+fn assigned<'a>(
+    state: &'a State,
+    chosen: impl Iterator<Item = (PodId, Choice)> + 'a,
+) -> impl Iterator<Item = Assigned> + 'a {
     chosen.filter_map(|(pod, because)| {
         let Placement { node, gpus, .. } = state.cluster.placed().get(&pod)?.clone();
         Some(Assigned { slot: Slot { pod, node, gpus }, because })

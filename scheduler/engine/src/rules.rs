@@ -70,11 +70,15 @@ pub enum ClaimantPlaced {
 pub enum WaitingRule {
     /// Others pass it freely.
     Skip,
-    /// The first of a queue gets a dated reservation where runtimes are known; others start only if they end in time. Where
-    /// runtimes are unknown others may pass, but only for a bounded time.
+    /// The first of a queue gets a reservation; others start in its place only if they end in time.
     Reserve {
+        /// Do gangs get a dated reservation at once, where it is known when others end? Else others pass freely until the
+        /// bounds below are reached.
+        dated: bool,
         /// Nobody is passed for longer than this, ms, counted from when it was first passed over.
         passed_over_max_ms: u64,
+        /// Nor while more pods than this leave their places.
+        departures_max: u64,
     },
 }
 
@@ -86,7 +90,7 @@ impl Default for Rules {
             reprieve: true,
             move_bare_pods: false,
             leave_preferred_topology: true,
-            waiting: WaitingRule::Reserve { passed_over_max_ms: 24 * 3_600_000 },
+            waiting: WaitingRule::Reserve { dated: true, passed_over_max_ms: 4 * 3_600_000, departures_max: 256 },
             stale_test: StaleTest::WholeTree,
             stale_grace: StaleGrace::For(60_000),
             restart_cost_ms: 60_000,

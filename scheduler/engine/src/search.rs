@@ -100,7 +100,12 @@ pub(crate) struct Search<'t, 's> {
 }
 
 impl<'t, 's> Search<'t, 's> {
-    pub(crate) fn new(trial: &'t mut Trial<'s>, placer: &'t mut Placer, rules: &'t Rules, steps: &'t mut Steps) -> Self {
+    pub(crate) fn new(
+        trial: &'t mut Trial<'s>,
+        placer: &'t mut Placer,
+        rules: &'t Rules,
+        steps: &'t mut Steps,
+    ) -> Self {
         Search {
             trial,
             placer,
@@ -190,7 +195,8 @@ impl<'t, 's> Search<'t, 's> {
     /// May there be a way that the policy's choices have missed?
     fn is_worth_exhausting(&mut self, task: &Task, chunk: &Chunk) -> bool {
         let shapes = self.shapes(task.parts.values().flatten());
-        let alike = shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
+        let alike =
+            shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
         let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
         if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
             return false;
@@ -289,7 +295,8 @@ impl<'t, 's> Search<'t, 's> {
         let Some((shape, scope)) = self.reach(pod, &todo.scope) else { return false };
         let ways = self.every_way(task, &shape, scope.as_deref().map(Vec::as_slice), bound);
         let plain = |pod: &PodId| self.trial.state().pods.get(pod).filter(|pod| pod.terms.is_none());
-        let next_is_alike = plain(&pod).is_some() && others.first().and_then(plain).is_some_and(|next| next.shape == shape);
+        let next_is_alike =
+            plain(&pod).is_some() && others.first().and_then(plain).is_some_and(|next| next.shape == shape);
         for (place, choice) in ways {
             if self.steps.left == 0 {
                 return false;
@@ -308,7 +315,12 @@ impl<'t, 's> Search<'t, 's> {
         false
     }
 
-    fn policy_way(&mut self, pod: PodId, shape: &Shared<PodShape>, scope: Option<&[NodeId]>) -> Option<(Placement, Choice)> {
+    fn policy_way(
+        &mut self,
+        pod: PodId,
+        shape: &Shared<PodShape>,
+        scope: Option<&[NodeId]>,
+    ) -> Option<(Placement, Choice)> {
         let cluster = &self.trial.state().cluster;
         let (slot, choice) = self.placer.choose(cluster, pod, shape, scope)?;
         if self.now_only && choice.waits {
@@ -366,7 +378,8 @@ impl<'t, 's> Search<'t, 's> {
         let new = match home {
             Some(home) => home.clone(),
             None => {
-                let stage = if self.promise || choice.waits { Stage::Nominated { counted: true } } else { Stage::Placed };
+                let stage =
+                    if self.promise || choice.waits { Stage::Nominated { counted: true } } else { Stage::Placed };
                 let former = self.homes.get(&pod).and_then(|_| self.trial.state().whereabouts(pod).place);
                 Whereabouts { former, ..Whereabouts::at(stage, place) }
             }
@@ -408,9 +421,11 @@ impl<'t, 's> Search<'t, 's> {
             Some(Some(depth)) => depth,
             None => 0,
         };
-        let narrowest = wish.preferred.as_ref().and_then(|level| topology.depth(level)).map_or(top, |depth| depth.max(top));
+        let narrowest =
+            wish.preferred.as_ref().and_then(|level| topology.depth(level)).map_or(top, |depth| depth.max(top));
         let Some(homes) = occupied(state, task, at, wish) else { return Vec::new() };
-        if homes.iter().any(|home| top > 0 && home.len() < top || homes.iter().any(|other| other[..top] != home[..top])) {
+        if homes.iter().any(|home| top > 0 && home.len() < top || homes.iter().any(|other| other[..top] != home[..top]))
+        {
             return Vec::new();
         }
         let mut found = Vec::new();

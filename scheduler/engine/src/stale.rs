@@ -27,7 +27,9 @@ pub(crate) fn give_up(context: &mut Context<'_>) {
         for pod in &pods {
             let home = context.state.whereabouts(*pod);
             let leaves = home.former.or(home.place.filter(|_| !matches!(home.stage, Stage::Nominated { .. })));
-            context.state.set(*pod, leaves.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place)));
+            context
+                .state
+                .set(*pod, leaves.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place)));
         }
         context.waiting.changed(id);
         if !pods.is_empty() {
@@ -47,7 +49,9 @@ pub(crate) fn is_stale(gang: &Gang, test: StaleTest) -> bool {
         return false;
     }
     match test {
-        StaleTest::AnySubgroup => gang.tree.leaves().any(|at| gang.members[at].holding < gang.tree.branch(at).min_member),
+        StaleTest::AnySubgroup => {
+            gang.tree.leaves().any(|at| gang.members[at].holding < gang.tree.branch(at).min_member)
+        }
         StaleTest::WholeTree => !gang.would_be_satisfied_by(|members| members.holding),
     }
 }

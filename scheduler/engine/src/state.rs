@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, Shared, ShareSize};
+use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
-use crate::queue::amounts::{self, Amounts};
 use crate::queue::Queues;
+use crate::queue::amounts::{self, Amounts};
 use crate::topology::Topologies;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -29,6 +29,8 @@ pub struct Pod {
     pub stage: Stage,
     /// Where it may be beyond what the shape says; most pods have nothing to add.
     pub terms: Option<Arc<PodTerms>>,
+    /// It was moved and is gone from where it was: its new place waits for the pod that comes in its stead.
+    pub gone: bool,
 }
 
 /// A pod's stage and places.
@@ -88,6 +90,8 @@ pub struct State {
     pub(crate) repelling: BTreeSet<PodId>,
     /// Preemptible gangs with active pods.
     pub(crate) evictable: BTreeSet<GangId>,
+    /// Gangs that may have nominated pods.
+    pub(crate) promised: BTreeSet<GangId>,
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
     trees: Interner<Tree>,
@@ -125,11 +129,7 @@ impl State {
     pub fn whereabouts(&self, pod: PodId) -> Whereabouts {
         let Some(known) = self.pods.get(&pod) else { return Whereabouts::PENDING };
         let placed = self.cluster.placed();
-        Whereabouts {
-            stage: known.stage,
-            place: placed.get(&pod).cloned(),
-            former: placed.get(&pod.former()).cloned(),
-        }
+        Whereabouts { stage: known.stage, place: placed.get(&pod).cloned(), former: placed.get(&pod.former()).cloned() }
     }
 
     /// Moves a pod to another stage and place, with all accounts; returns where it was. The caller has found the room.
@@ -144,6 +144,9 @@ impl State {
         let below = members.holding > 0 && members.holding < gang.tree.branch(leaf).min_member;
         if below || gang.members.len() > 1 {
             self.suspects.insert(gang_id);
+        }
+        if matches!(new.stage, Stage::Nominated { .. }) {
+            self.promised.insert(gang_id);
         }
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
         match (old.stage.is_active(), new.stage.is_active(), gang.active()) {
@@ -192,6 +195,7 @@ impl State {
         self.gangs.remove(&id);
         self.evictable.remove(&id);
         self.suspects.remove(&id);
+        self.promised.remove(&id);
     }
 
     fn count_waiting(&mut self, queue: QueueId, shape: &Shared<PodShape>, more: bool) {
@@ -222,6 +226,26 @@ impl State {
         }
         self.pods.insert(id, Pod { stage: Stage::Pending, ..pod });
         self.count_waiting(queue, &shape, true);
+    }
+
+    /// A pod that moves is gone from where it was; returns false for any other pod.
+    pub(crate) fn has_left(&mut self, id: PodId) -> bool {
+        let there = self.whereabouts(id);
+        if there.former.is_none() {
+            return false;
+        }
+        self.set(id, Whereabouts { former: None, ..there });
+        if let Some(pod) = self.pods.get_mut(&id) {
+            pod.gone = true;
+        }
+        true
+    }
+
+    /// The pod that is gone in whose stead this one has come, if any: the same gang and subgroup, asking for the same.
+    pub(crate) fn predecessor(&self, pod: &Pod) -> Option<PodId> {
+        let members = &self.gangs.get(&pod.gang)?.members[pod.leaf];
+        let alike = |other: &&PodId| self.pods.get(other).is_some_and(|other| other.gone && other.shape == pod.shape);
+        members.pods.iter().find(alike).copied()
     }
 
     /// Forgets a pod and what it holds; returns its gang.

@@ -7,12 +7,19 @@ use crate::cluster::{PodShape, Shared};
 use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
 use crate::placement::Placer;
 use crate::queue::amounts;
+use crate::reservation::Reservations;
 use crate::search::Miss;
 use crate::state::State;
 use crate::units::{GangId, QueueId};
 
 /// What a gang waits for, given what its last try ran into.
-pub(crate) fn why(state: &State, placer: &mut Placer, id: GangId, miss: Option<&Miss>) -> Why {
+pub(crate) fn why(
+    state: &State,
+    placer: &mut Placer,
+    reservations: &Reservations,
+    id: GangId,
+    miss: Option<&Miss>,
+) -> Why {
     let cause = match miss {
         None => quorum(state, id),
         Some(Miss::Limit { queue, resource, used }) => {
@@ -24,7 +31,8 @@ pub(crate) fn why(state: &State, placer: &mut Placer, id: GangId, miss: Option<&
         Some(Miss::Steps) => WaitCause::Steps,
         Some(Miss::Room) => room(state, placer, id),
     };
-    Why { cause }
+    let reserved = reservations.of(id).map(|reservation| reservation.from);
+    Why { cause, reserved }
 }
 
 fn quorum(state: &State, id: GangId) -> WaitCause {
@@ -72,7 +80,9 @@ fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
     }
     let nodes = match worst {
         Some((_, shape)) => placer.why_not(&state.cluster, &shape),
-        None => Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true }),
+        None => {
+            Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
+        }
     };
     WaitCause::Room { fit, need, nodes }
 }

@@ -138,7 +138,8 @@ fn source(args: &SimulateArgs) -> Result<Source, Failure> {
 
 /// Every seed under every policy, policies together.
 fn simulate_all(args: &SimulateArgs, source: &Source) -> Result<Vec<RunResult>, Failure> {
-    let config = |policy, seed| Config { policy, ties: args.run.ties, demand: Demand::Learnt, seed, ..Config::default() };
+    let config =
+        |policy, seed| Config { policy, ties: args.run.ties, demand: Demand::Learnt, seed, ..Config::default() };
     let mut cases = Vec::new();
     for &policy in &args.policy {
         for (index, &seed) in args.seeds().0.iter().enumerate() {

@@ -11,7 +11,9 @@ use berth_engine::{
     ShareSize, Taint, TaintEffect, Timestamp, Toleration,
 };
 
-use super::format::{self, Checkpoint, DisruptionBudget, Gang, Job, MigStrategy, Node, PodAffinity, Queue, Request, Task};
+use super::format::{
+    self, Checkpoint, DisruptionBudget, Gang, Job, MigStrategy, Node, PodAffinity, Queue, Request, Task,
+};
 
 const MIB: u64 = 1 << 20;
 

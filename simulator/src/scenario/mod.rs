@@ -6,6 +6,12 @@ pub mod compare;
 mod convert;
 pub mod format;
 pub mod invariants;
+pub mod load;
 pub mod play;
 pub mod played;
+mod problem;
+pub mod text;
+mod validate;
 pub mod world;
+
+pub use problem::{Finding, Problems};

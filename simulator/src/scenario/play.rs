@@ -155,7 +155,8 @@ impl Player {
 
     fn set_budgets(&mut self) -> Result<(), EventError> {
         for budget in self.world.budgets.clone() {
-            let matches = |task: &Task| budget.match_labels.iter().all(|(key, value)| task.labels.get(key) == Some(value));
+            let matches =
+                |task: &Task| budget.match_labels.iter().all(|(key, value)| task.labels.get(key) == Some(value));
             let matching: Vec<String> =
                 self.world.tasks().filter(|(_, task)| matches(task)).map(|(_, task)| task.name.clone()).collect();
             let runs = |name: &&String| self.now_of(name).state == TaskState::Running;
@@ -280,6 +281,13 @@ impl Player {
                         cause: (*cause == EvictCause::Stale).then(|| "stale".to_owned()),
                     }));
                 }
+                Told::Reserve { gang, from } => {
+                    let when = match from {
+                        Some(from) => format!("from +{}s", from.0.saturating_sub(START.0) / 1000),
+                        None => "as its place becomes free".to_owned(),
+                    };
+                    decisions.extend(job(gang).map(|job| Decision::Note(format!("reserve {job} {when}"))));
+                }
                 Told::Wait { gang, why, .. } => {
                     if let Some(job) = job(gang) {
                         waits.insert(job, why.to_string());
@@ -295,7 +303,8 @@ impl Player {
     }
 
     fn slot(&self, one: &Assigned) -> (String, String, Vec<u32>) {
-        let shared = self.engine.state().pods().get(&one.slot.pod).is_some_and(|pod| pod.shape.gpu.as_share().is_some());
+        let shared =
+            self.engine.state().pods().get(&one.slot.pod).is_some_and(|pod| pod.shape.gpu.as_share().is_some());
         let devices = one.slot.gpus.iter().map(|gpu| u32::from(*gpu)).filter(|_| shared).collect();
         (self.task_name(one.slot.pod), self.node_name(one.slot.node), devices)
     }
@@ -312,7 +321,11 @@ impl Player {
                     self.tell(Happens::NominationExpired { pod })?;
                 }
                 Stage::Evicted if job.terminates_slowly => {}
-                Stage::Evicted | Stage::Nominated { .. } => self.make_anew(&job.name, &task)?,
+                Stage::Nominated { .. } => {
+                    self.tell(Happens::NominationExpired { pod })?;
+                    self.make_anew(&job.name, &task)?;
+                }
+                Stage::Evicted => self.make_anew(&job.name, &task)?,
                 _ => {}
             }
         }
@@ -404,12 +417,19 @@ impl Player {
     }
 
     fn remove_node(&mut self, world: &World, name: &str) -> Result<(), EventError> {
-        let lost: BTreeSet<String> =
-            self.state().into_iter().filter(|(_, now)| now.node.as_deref() == Some(name)).map(|(task, _)| task).collect();
+        let lost: BTreeSet<String> = self
+            .state()
+            .into_iter()
+            .filter(|(_, now)| now.node.as_deref() == Some(name))
+            .map(|(task, _)| task)
+            .collect();
         let Some(node) = self.nodes.remove(name) else { return Ok(()) };
         self.tell(Happens::NodeRemoved { node })?;
-        let tasks: Vec<(String, Task)> =
-            world.tasks().filter(|(_, task)| lost.contains(&task.name)).map(|(job, task)| (job.name.clone(), task.clone())).collect();
+        let tasks: Vec<(String, Task)> = world
+            .tasks()
+            .filter(|(_, task)| lost.contains(&task.name))
+            .map(|(job, task)| (job.name.clone(), task.clone()))
+            .collect();
         for (job, task) in tasks {
             if self.pods.get(&task.name).is_some_and(|pod| !self.engine.state().pods().contains_key(pod)) {
                 self.pods.remove(&task.name);

@@ -103,8 +103,8 @@ fn carry_out(world: &mut World<'_>, decision: Decision) {
                 world.waits(pod, why);
             }
         }
-        // Nothing in a trace is preemptible, so nobody is evicted or promised anything.
-        Decision::Nominate { .. } | Decision::Evict { .. } => {}
+        // Nothing in a trace is preemptible, so nobody is evicted or promised anything; a reservation only tells.
+        Decision::Nominate { .. } | Decision::Evict { .. } | Decision::Reserve { .. } => {}
     }
 }
 

@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn mig_requests_stand_alone_with_known_profiles_once_and_in_order() {
-        let cases: [(&str, GpuRequest, &[(&str, u32)], bool); 9] = [
+        type Instances<'a> = &'a [(&'a str, u32)];
+        let cases: [(&str, GpuRequest, Instances<'_>, bool); 9] = [
             ("one", GpuRequest::None, &[("1g.5gb", 1)], true),
             ("two in order", GpuRequest::None, &[("1g.5gb", 1), ("3g.20gb", 2)], true),
             ("beside a share", GpuRequest::share(MilliGpu(500)), &[("1g.5gb", 1)], false),

@@ -126,8 +126,9 @@ impl NodeState {
         self.change(hold, |free, node| free.give_back(node, pod, gpus));
     }
 
-    pub(crate) fn book(&mut self, pod: &PodShape, gpus: &[u8]) {
-        self.take(pod, gpus, Hold::Held);
+    /// The node with a pod that is promised a place there.
+    pub(crate) fn book_later(&mut self, pod: &PodShape, gpus: &[u8]) {
+        self.take(pod, gpus, Hold::Promised);
     }
 
     /// The node without a pod that would leave it.
@@ -137,7 +138,8 @@ impl NodeState {
 
     /// Is there room for a pod found there on these GPUs, as it holds them?
     pub(crate) fn can_seat(&self, pod: &PodShape, gpus: &[u8], hold: Hold) -> bool {
-        let distinct = gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
+        let distinct =
+            gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
         let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
         gpus.len() == pod.gpu.count()
             && distinct

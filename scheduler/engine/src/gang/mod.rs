@@ -295,6 +295,15 @@ pub enum Health {
     Surplus,
 }
 
+/// Since when others have been placed before a gang whose turn it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Then.
+    pub since: Timestamp,
+    /// So many pods had left their places by then, as the engine counts them.
+    pub departures: u64,
+}
+
 /// A gang and how far it has come.
 #[derive(Debug, Clone)]
 pub struct Gang {
@@ -304,8 +313,8 @@ pub struct Gang {
     pub tree: Shared<Tree>,
     /// By position in the tree; empty for subgroups that hold no pods.
     pub members: SmallVec<[Members; 1]>,
-    /// When others were first served although it came before them, if they were.
-    pub passed_over: Option<Timestamp>,
+    /// When others were first placed although it had its turn before them, if they were.
+    pub passed_over: Option<PassedOver>,
 }
 
 impl Gang {

@@ -78,6 +78,9 @@ fn choose(groups: &[Alike], count: usize, taken: GpuSet, ways: &mut Vec<GpuSet>)
         return;
     }
     let Some((group, others)) = groups.split_first() else { return };
+    if groups.iter().map(|group| group.len()).sum::<usize>() < count {
+        return;
+    }
     let mut taken = taken;
     for from_here in 0..=count.min(group.len()) {
         if from_here > 0 {

@@ -224,7 +224,9 @@ impl Queues {
 
     /// The first queue on the way up, and the resource, whose limit the pods would break, with what would be used then.
     pub(crate) fn over_limit(&self, leaf: QueueId, more: &Amounts) -> Option<(QueueId, usize, i64)> {
-        self.first_over(leaf, more, |queue, resource| (queue.allocated.get(resource), self.quota(queue, resource).limit))
+        self.first_over(leaf, more, |queue, resource| {
+            (queue.allocated.get(resource), self.quota(queue, resource).limit)
+        })
     }
 
     /// The same for what gangs that are not preemptible may use: only what is deserved.

@@ -34,8 +34,10 @@ fn requests(state: &State) -> Requests {
 fn divide_among(queues: &mut Queues, parent: Option<QueueId>, amount: &Amounts, requests: &Requests) {
     let siblings = queues.children(parent).to_vec();
     for resource in 0..queues.resources() {
-        let claims: Vec<Claim> =
-            siblings.iter().filter_map(|id| Some(claim(queues, queues.get(*id)?, resource, requests.get(id)?))).collect();
+        let claims: Vec<Claim> = siblings
+            .iter()
+            .filter_map(|id| Some(claim(queues, queues.get(*id)?, resource, requests.get(id)?)))
+            .collect();
         let unit = if resource == amounts::CPU || resource == amounts::MEMORY { 1 } else { 1000 };
         let shares = fair_share::divide(amount.get(resource), unit, &claims);
         for (id, share) in siblings.iter().zip(shares) {

@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use crate::queue::amounts::Amounts;
 use crate::queue::Queue;
 use crate::queue::Queues;
+use crate::queue::amounts::Amounts;
 
 /// A fraction with a positive denominator, compared exactly.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,9 @@ impl Standing {
             over_share: (0..3).all(|resource| allocated.get(resource) > queue.fair_share.get(resource)),
             over_deserved: !resources.clone().all(within),
             priority: queue.spec.priority,
-            uses_forbidden: resources.clone().any(|resource| with.get(resource) > 0 && allocatable[resource] == Some(0)),
+            uses_forbidden: resources
+                .clone()
+                .any(|resource| with.get(resource) > 0 && allocatable[resource] == Some(0)),
             share_with: dominant(&with),
             share_without: dominant(allocated),
             allocatable: allocatable.iter().map(|most| most.unwrap_or(i64::MAX)).collect(),

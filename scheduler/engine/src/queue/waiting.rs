@@ -196,6 +196,18 @@ impl Waiting {
         }
     }
 
+    /// The first gang of each leaf may be tried again.
+    pub(crate) fn unblock_heads(&mut self) {
+        for head in self.heads().into_values() {
+            if let Some((id, _)) = self.places.get(&head.gang)
+                && let Some(line) = self.lines.get_mut(id)
+            {
+                line.blocked = false;
+                self.open.insert(*id);
+            }
+        }
+    }
+
     /// Room has appeared: everybody may be tried again.
     pub(crate) fn unblock(&mut self) {
         for (id, line) in self.lines.iter_mut().filter(|(_, line)| line.blocked) {

@@ -7,8 +7,8 @@ use super::{Action, Before, Claim, Piece};
 use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::gang::{Stage, Turn};
 use crate::filter::how_many;
+use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
 use crate::rules::ClaimantPlaced;
@@ -79,7 +79,12 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
 }
 
 /// After every step: everything so far.
-fn across_nodes(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+fn across_nodes(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    considered: &[Considered],
+) -> Option<Outcome> {
     let mut room = Room::of(context, claim);
     for steps in 1..=considered.len() {
         room.free(context.state, &considered[steps - 1]);
@@ -210,7 +215,8 @@ fn try_order(
 
 /// A pod that gives up its place, and competes again: what it holds is leaving.
 fn told_to_stop(home: &Whereabouts) -> Whereabouts {
-    let leaves = home.former.as_ref().or(home.place.as_ref().filter(|_| !matches!(home.stage, Stage::Nominated { .. })));
+    let leaves =
+        home.former.as_ref().or(home.place.as_ref().filter(|_| !matches!(home.stage, Stage::Nominated { .. })));
     match leaves {
         Some(place) => Whereabouts { stage: Stage::Pending, ..Whereabouts::at(Stage::Evicted, place.clone()) },
         None => Whereabouts::PENDING,

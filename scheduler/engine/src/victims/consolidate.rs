@@ -16,7 +16,9 @@ pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
     };
     let mut memory_mib = 0;
     for pod in claim.chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
-        if let Some((ShareSize::Memory(mib), devices)) = pod.shape.gpu.as_share().map(|share| (share.size, share.devices)) {
+        if let Some((ShareSize::Memory(mib), devices)) =
+            pod.shape.gpu.as_share().map(|share| (share.size, share.devices))
+        {
             memory_mib += u64::from(mib) * u64::from(devices);
         }
     }

@@ -1,8 +1,8 @@
 //! Reclaim: a queue takes back its share from queues that have more than theirs (rules R1-R6).
 
 use super::{Before, Claim, Piece};
-use crate::queue::amounts::Amounts;
 use crate::queue::Queue;
+use crate::queue::amounts::Amounts;
 use crate::state::State;
 use crate::units::QueueId;
 

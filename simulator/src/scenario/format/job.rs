@@ -45,6 +45,9 @@ pub struct Job {
     /// *Ours.* How long its tasks may take to start together; none = the run's.
     #[serde(default)]
     pub start_timeout_seconds: Option<u64>,
+    /// *Ours.* Nothing creates its tasks anew when they are evicted.
+    #[serde(default)]
+    pub bare: bool,
     /// What starts together.
     pub gang: Gang,
     /// Its tasks.
