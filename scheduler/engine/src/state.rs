@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
-use crate::queue::Queues;
 use crate::queue::amounts::{self, Amounts};
+use crate::queue::{Queues, UsageBook};
 use crate::topology::Topologies;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -95,6 +95,8 @@ pub struct State {
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
     trees: Interner<Tree>,
+    /// Usage of late, where the rules count it.
+    pub(crate) usage: Option<UsageBook>,
     /// Nodes by the memory of their devices, MiB.
     memories: BTreeMap<u32, u32>,
 }

@@ -172,7 +172,7 @@ proptest! {
         for step in &steps {
             let decisions = world.step(step);
             let cluster = world.engine.cluster();
-            prop_assert_eq!(check::violations(cluster), Vec::<String>::new());
+            prop_assert_eq!(check::booking(cluster), Vec::<String>::new());
             let state = world.engine.state();
             prop_assert_eq!(state.digest(), state.rebuild().digest());
             prop_assert_eq!(world.engine.waiting(), world.waiting.len());

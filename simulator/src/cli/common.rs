@@ -26,6 +26,9 @@ pub enum Failure {
     /// The run worked, and a `--fail-if` condition holds. Exit code 4.
     #[error("{0}")]
     Threshold(String),
+    /// The run worked, and something did not come out as it was expected. Exit code 4.
+    #[error("{0}")]
+    Unexpected(String),
 }
 
 impl Failure {
@@ -35,7 +38,7 @@ impl Failure {
             Failure::Run(_) => 1,
             Failure::Usage(_) => 2,
             Failure::Input(_) => 3,
-            Failure::Threshold(_) => 4,
+            Failure::Threshold(_) | Failure::Unexpected(_) => 4,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod common;
 mod generate;
 mod pack;
+mod scenario;
 mod simulate;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -18,7 +19,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-if threshold was not met.
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-if threshold was not met, or a
+scenario did not end as expected.
 
 Try it: `berth simulate` needs no arguments.";
 
@@ -28,6 +30,7 @@ enum Command {
     Simulate(Box<simulate::SimulateArgs>),
     Pack(Box<pack::PackArgs>),
     Generate(generate::GenerateArgs),
+    Scenario(scenario::ScenarioArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell to complete for
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Simulate(args) => simulate::run(*args),
         Command::Pack(args) => pack::run(*args),
         Command::Generate(args) => generate::run(args),
+        Command::Scenario(args) => scenario::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "berth", &mut script);
@@ -63,11 +67,18 @@ fn man_page() -> Result<String, Failure> {
     let failed = |error: std::io::Error| Failure::Run(format!("cannot render the manual page: {error}"));
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        let man = clap_mangen::Man::new(sub.clone());
-        let heading = format!(".SH \"BERTH {}\"\n", sub.get_name().to_uppercase());
-        page.extend(heading.into_bytes());
-        man.render_description_section(&mut page).map_err(failed)?;
-        man.render_options_section(&mut page).map_err(failed)?;
+        man_section(sub, "BERTH", &mut page).map_err(failed)?;
     }
     Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+/// A command with those below it.
+fn man_section(command: &clap::Command, above: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let name = format!("{above} {}", command.get_name().to_uppercase());
+    let man = clap_mangen::Man::new(command.clone());
+    page.extend(format!(".SH \"{name}\"\n").into_bytes());
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+    below.into_iter().try_for_each(|sub| man_section(sub, &name, page))
 }

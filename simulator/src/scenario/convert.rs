@@ -18,7 +18,7 @@ use super::format::{
 const MIB: u64 = 1 << 20;
 
 /// A length of time of a file, in ms.
-pub fn ms(seconds: u64) -> u64 {
+pub(super) fn ms(seconds: u64) -> u64 {
     seconds.saturating_mul(1000)
 }
 
@@ -27,7 +27,7 @@ fn ago(now: Timestamp, seconds: u64) -> Timestamp {
 }
 
 /// A node.
-pub fn node(node: &Node) -> NodeSpec {
+pub(super) fn node(node: &Node) -> NodeSpec {
     let mut labels: BTreeMap<String, String> = node.labels.clone();
     labels.retain(|key, _| key != Term::NODE);
     let mig = node.mig.as_ref().map(|mig| MigShape {
@@ -62,7 +62,7 @@ fn effect(effect: format::TaintEffect) -> TaintEffect {
 }
 
 /// A queue under its parent.
-pub fn queue(queue: &Queue, parent: Option<QueueId>) -> QueueSpec {
+pub(super) fn queue(queue: &Queue, parent: Option<QueueId>) -> QueueSpec {
     QueueSpec {
         name: queue.name.clone(),
         parent,
@@ -82,19 +82,19 @@ fn quota(quota: format::Quota) -> Quota {
     Quota { deserved: bound(quota.deserved), limit: bound(quota.limit), over_quota_weight }
 }
 
-/// A disruption budget, given how many of the tasks it protects run.
-pub fn budget(budget: &DisruptionBudget, matching: u32, running: u32) -> Budget {
-    let needed = budget.min_available.unwrap_or_else(|| matching.saturating_sub(budget.max_unavailable.unwrap_or(0)));
-    Budget { match_labels: budget.match_labels.clone(), allowed: running.saturating_sub(needed) }
+/// A disruption budget, given how many tasks it protects and how many of them run.
+pub(super) fn budget(budget: &DisruptionBudget, members: usize, running: usize) -> Budget {
+    let allowed = u32::try_from(running.saturating_sub(budget.needed(members))).unwrap_or(u32::MAX);
+    Budget { match_labels: budget.match_labels.clone(), allowed }
 }
 
 /// For how long a gang may be below its minimum.
-pub fn stale_grace(seconds: i64) -> StaleGrace {
+pub(super) fn stale_grace(seconds: i64) -> StaleGrace {
     u64::try_from(seconds).map_or(StaleGrace::Forever, |seconds| StaleGrace::For(ms(seconds)))
 }
 
 /// A job's gang, at this moment.
-pub fn gang(job: &Job, queue: QueueId, succeeded: u32, now: Timestamp) -> GangSpec {
+pub(super) fn gang(job: &Job, queue: QueueId, succeeded: u32, now: Timestamp) -> GangSpec {
     GangSpec {
         name: job.name.as_str().into(),
         queue,
@@ -111,7 +111,7 @@ pub fn gang(job: &Job, queue: QueueId, succeeded: u32, now: Timestamp) -> GangSp
             Some(Checkpoint::SecondsAgo(seconds)) => Some(ago(now, seconds)),
             Some(Checkpoint::Never) | None => None,
         },
-        recreated: true,
+        recreated: !job.bare,
         tree: subgroup(&job.gang),
     }
 }
@@ -127,7 +127,7 @@ fn subgroup(gang: &Gang) -> Subgroup {
 }
 
 /// A task that waits.
-pub fn pod(task: &Task, gang: GangId) -> PodSpec {
+pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
     let terms = PodTerms {
         node_names: task.node_names.as_ref().map(|names| names.iter().cloned().collect()),
         labels: task.labels.clone(),
@@ -181,7 +181,7 @@ fn toleration(toleration: &format::Toleration) -> Toleration {
 }
 
 /// Device numbers as the engine has them.
-pub fn devices(devices: &[u32]) -> GpuIndexes {
+pub(super) fn devices(devices: &[u32]) -> GpuIndexes {
     let mut indexes: GpuIndexes = devices.iter().map(|device| u8::try_from(*device).unwrap_or(u8::MAX)).collect();
     indexes.sort_unstable();
     indexes

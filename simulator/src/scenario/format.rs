@@ -78,6 +78,14 @@ pub struct Scenario {
     pub expect_text: Option<String>,
 }
 
+impl Scenario {
+    /// The policy set to run: what it says itself, else `kai` for what comes from elsewhere.
+    pub fn policy(&self) -> PolicySet {
+        let by_origin = if self.origin.is_some() { PolicySet::Kai } else { PolicySet::Default };
+        self.policy_set.unwrap_or(by_origin)
+    }
+}
+
 /// How far an expectation binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -260,6 +268,14 @@ impl Mode {
             Mode::Preempt => "preempt",
             Mode::StaleGang => "staleGang",
         }
+    }
+}
+
+impl DisruptionBudget {
+    /// How many of its `members` must run.
+    pub fn needed(&self, members: usize) -> usize {
+        let least = self.min_available.map(|least| least as usize);
+        least.or_else(|| self.max_unavailable.map(|most| members.saturating_sub(most as usize))).unwrap_or(0)
     }
 }
 

@@ -21,6 +21,8 @@ const INDEX: &str = "index.json";
 pub struct Loaded {
     /// The file, as messages name it.
     pub file: Box<str>,
+    /// The file itself.
+    pub path: PathBuf,
     /// What stands in it.
     pub scenario: Scenario,
 }
@@ -100,7 +102,7 @@ pub fn read(path: &Path) -> Result<Loaded, Problems> {
         Some("txt") => super::text::parse(&text, &file, &id)?,
         _ => return Err(failed(Finding::about("", "ends neither in .json nor in .txt, so its form is not known"))),
     };
-    Ok(Loaded { file, scenario })
+    Ok(Loaded { file, path: path.to_owned(), scenario })
 }
 
 /// A scenario from its JSON form. `file` is for messages, `id` the name it must have.

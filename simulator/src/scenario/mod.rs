@@ -4,14 +4,17 @@
 
 pub mod compare;
 mod convert;
+mod diff;
 pub mod format;
 pub mod invariants;
 pub mod load;
 pub mod play;
 pub mod played;
+pub mod print;
 mod problem;
 pub mod text;
 mod validate;
+pub mod verdict;
 pub mod world;
 
 pub use problem::{Finding, Problems};

@@ -1,52 +1,27 @@
 //! Plays a scenario on the engine, round by round (FORMAT.md, section 3). The only place that asks the engine.
-//! Owns ids for names, and what happens between rounds. Judges nothing.
+//! Owns ids for names, and what happens between rounds. Judges nothing, but that the engine's decisions tell all that it
+//! booked.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod events;
+mod shares;
+
+use std::collections::BTreeMap;
 
 use berth_engine::decision::{Assigned, EvictCause};
 use berth_engine::gang::Stage;
-use berth_engine::rules::Rules;
 use berth_engine::{
-    Config, Decision as Told, Engine, Event as Happens, EventError, GangId, NodeId, Pass, PodId, Policy, QueueId, Seat,
-    Timestamp,
+    Config, Decision as Told, Engine, Event as Happens, EventError, GangId, NodeId, Pass, PodId, Policy, QueueId,
+    Rules, Seat, Timestamp,
 };
 
 use super::convert;
-use super::format::{Event, Job, Mode, PolicySet, Scenario, Task, TaskState};
+use super::format::{Job, Mode, Node, PolicySet, Scenario, Task, TaskState};
 use super::played::{self, Action, Decision, Played, Round, State, TaskNow};
+use super::text::show_seconds;
 use super::world::World;
 
 /// The present, when a scenario starts: late enough for any age before it.
 const START: Timestamp = Timestamp(1 << 52);
-
-/// Plays a whole scenario.
-///
-/// # Errors
-/// When the engine refuses what the scenario says; a validated scenario is at fault only where a task could not be where it
-/// is said to be.
-pub fn play(scenario: &Scenario, set: PolicySet, tracing: bool) -> Result<Played, EventError> {
-    let mut player = Player::new(scenario, set)?;
-    player.engine.set_tracing(tracing);
-    let mut rounds = Vec::new();
-    let passes: &[(Mode, Pass)] = match CYCLE.iter().position(|(mode, _)| *mode == scenario.run.mode) {
-        Some(index) => &CYCLE[index..=index],
-        None => &CYCLE,
-    };
-    let whole = scenario.run.mode == Mode::Cycle;
-    for _ in 0..scenario.run.rounds + scenario.run.stable_rounds {
-        rounds.push(player.round(passes, whole, None)?);
-    }
-    for (index, step) in scenario.steps.iter().enumerate() {
-        player.now = Timestamp(START.0 + convert::ms(step.at_seconds));
-        for event in &step.events {
-            player.happens(event)?;
-        }
-        for _ in 0..step.rounds {
-            rounds.push(player.round(passes, whole, Some(index))?);
-        }
-    }
-    Ok(Played { rounds })
-}
 
 /// What a round does, in order.
 const CYCLE: [(Mode, Pass); 5] = [
@@ -57,14 +32,81 @@ const CYCLE: [(Mode, Pass); 5] = [
     (Mode::StaleGang, Pass::Stale),
 ];
 
+/// Why a scenario could not be played; the scenario has to be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// The engine refused what the scenario says.
+    #[error("the engine refuses this scenario")]
+    Refused(#[from] EventError),
+    /// An event to which nothing answers.
+    #[error("step at {at}: nothing to {event} under the name `{name}` then; it is in no state for it")]
+    Idle {
+        /// When.
+        at: String,
+        /// What should have happened.
+        event: &'static str,
+        /// To what.
+        name: String,
+    },
+    /// The scenario uses what the engine does not have.
+    #[error("the scenario sets {field}, which the engine does not know; remove it")]
+    Unknown {
+        /// The field.
+        field: &'static str,
+    },
+}
+
+/// Plays a whole scenario: its rounds, then its steps with theirs, then the rounds in which nothing may flap. With
+/// `tracing` the rounds report what went on in them.
+///
+/// # Errors
+/// When it cannot be played as it is.
+pub fn play(scenario: &Scenario, set: PolicySet, tracing: bool) -> Result<Played, PlayError> {
+    let mut player = Player::new(scenario, set)?;
+    player.engine.set_tracing(tracing);
+    player.tracing = tracing;
+    let passes: &[(Mode, Pass)] = match CYCLE.iter().position(|(mode, _)| *mode == scenario.run.mode) {
+        Some(index) => &CYCLE[index..=index],
+        None => &CYCLE,
+    };
+    let settles = scenario.run.mode == Mode::Cycle;
+    let mut rounds = Vec::new();
+    for _ in 0..scenario.run.rounds {
+        rounds.push(player.round(passes, settles)?);
+    }
+    for (index, step) in scenario.steps.iter().enumerate() {
+        player.now = Timestamp(START.0 + convert::ms(step.at_seconds));
+        for event in &step.events {
+            player.happens(event, &show_seconds(step.at_seconds))?;
+        }
+        for number in 0..step.rounds {
+            let round = player.round(passes, settles)?;
+            rounds.push(Round { step: (number == 0).then_some(index), ..round });
+        }
+    }
+    for _ in 0..scenario.run.stable_rounds {
+        rounds.push(player.round(passes, settles)?);
+    }
+    Ok(Played { rounds })
+}
+
 /// The engine configured for a set of rules.
-fn config(scenario: &Scenario, set: PolicySet) -> Config {
+fn config(scenario: &Scenario, set: PolicySet) -> Result<Config, PlayError> {
+    let unknown = [
+        ("run.startTimeoutSeconds", scenario.run.start_timeout_seconds.is_some()),
+        ("run.usageHalfLifeSeconds", scenario.run.usage_half_life_seconds.is_some()),
+        ("usedGpuSeconds of a queue", scenario.queues.iter().any(|queue| queue.used_gpu_seconds > 0)),
+        ("startTimeoutSeconds of a job", scenario.jobs.iter().any(|job| job.start_timeout_seconds.is_some())),
+    ];
+    if let Some((field, _)) = unknown.into_iter().find(|(_, used)| *used) {
+        return Err(PlayError::Unknown { field });
+    }
     let (policy, rules) = match set {
         PolicySet::Kai => (Policy::Pack, Rules::kai()),
         PolicySet::Default => (Policy::Berth, Rules::default()),
     };
     let rules = Rules { stale_grace: convert::stale_grace(scenario.run.stale_grace_seconds), ..rules };
-    Config { policy, rules, ..Config::default() }
+    Ok(Config { policy, rules, ..Config::default() })
 }
 
 struct Player {
@@ -79,13 +121,19 @@ struct Player {
     names: BTreeMap<PodId, String>,
     /// Tasks that are over.
     over: BTreeMap<String, TaskState>,
+    /// What jobs were told last of why they wait.
+    waits: BTreeMap<String, String>,
+    /// Does a promise outlive its round?
+    promises_stand: bool,
+    /// Are rounds to report what goes on in them?
+    tracing: bool,
     ids: u64,
 }
 
 impl Player {
-    fn new(scenario: &Scenario, set: PolicySet) -> Result<Self, EventError> {
+    fn new(scenario: &Scenario, set: PolicySet) -> Result<Self, PlayError> {
         let mut player = Player {
-            engine: Engine::new(config(scenario, set)),
+            engine: Engine::new(config(scenario, set)?),
             now: START,
             world: World::of(scenario),
             nodes: BTreeMap::new(),
@@ -94,13 +142,13 @@ impl Player {
             pods: BTreeMap::new(),
             names: BTreeMap::new(),
             over: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            promises_stand: set == PolicySet::Default,
+            tracing: false,
             ids: 0,
         };
         for topology in &scenario.topologies {
             player.tell(Happens::TopologySet { name: topology.name.clone(), levels: topology.levels.clone() })?;
-        }
-        for queue in &scenario.queues {
-            player.number_queue(&queue.name);
         }
         player.set_queues()?;
         for node in player.world.nodes.clone().values() {
@@ -130,46 +178,33 @@ impl Player {
         self.ids
     }
 
-    fn number_queue(&mut self, name: &str) {
-        let next = QueueId(self.queues.len() as u32);
-        self.queues.entry(name.to_owned()).or_insert(next);
-    }
-
-    /// Tells all queues, parents before children, else in the file's order.
+    /// Tells all queues, parents before children, else in the file's order, which is that of their age.
     fn set_queues(&mut self) -> Result<(), EventError> {
         let mut queues = self.world.queues.clone();
         queues.sort_by_key(|queue| self.world.lineage(&queue.name).len());
-        // The order of the file is their age, whatever order parents force here.
-        let ranked: Vec<_> = self.world.queues.iter().map(|queue| queue.name.clone()).collect();
-        queues.sort_by_key(|queue| {
-            let depth = self.world.lineage(&queue.name).len();
-            (depth, ranked.iter().position(|name| *name == queue.name))
-        });
         for queue in queues {
+            let next = QueueId(self.queues.len() as u32);
+            let id = *self.queues.entry(queue.name.clone()).or_insert(next);
             let parent = queue.parent.as_ref().and_then(|parent| self.queues.get(parent)).copied();
-            let id = self.queues[&queue.name];
             self.tell(Happens::QueueSet { queue: id, spec: convert::queue(&queue, parent) })?;
         }
         Ok(())
     }
 
+    /// Tells how many of the tasks under each budget may be taken away, as things stand.
     fn set_budgets(&mut self) -> Result<(), EventError> {
         for budget in self.world.budgets.clone() {
-            let matches =
-                |task: &Task| budget.match_labels.iter().all(|(key, value)| task.labels.get(key) == Some(value));
-            let matching: Vec<String> =
-                self.world.tasks().filter(|(_, task)| matches(task)).map(|(_, task)| task.name.clone()).collect();
-            let runs = |name: &&String| self.now_of(name).state == TaskState::Running;
-            let running = matching.iter().filter(runs).count();
-            let budget_now = convert::budget(&budget, matching.len() as u32, running as u32);
-            self.tell(Happens::BudgetSet { name: budget.name.clone(), budget: budget_now })?;
+            let members: Vec<&str> = self.world.protected_by(&budget).map(|task| task.name.as_str()).collect();
+            let running = members.iter().filter(|name| self.task_now(name).state == TaskState::Running).count();
+            let told = convert::budget(&budget, members.len(), running);
+            self.tell(Happens::BudgetSet { name: budget.name.clone(), budget: told })?;
         }
         Ok(())
     }
 
-    fn add_node(&mut self, node: &super::format::Node) -> Result<(), EventError> {
-        let id = NodeId(self.fresh_id() as u32);
-        self.nodes.insert(node.name.clone(), id);
+    fn add_node(&mut self, node: &Node) -> Result<(), EventError> {
+        let next = NodeId(self.fresh_id() as u32);
+        let id = *self.nodes.entry(node.name.clone()).or_insert(next);
         self.tell(Happens::NodeAdded { node: id, spec: convert::node(node) })
     }
 
@@ -183,32 +218,42 @@ impl Player {
 
     /// Adds the tasks of a job that are promised a place, or all others.
     fn add_tasks(&mut self, job: &Job, initial: &State, promised: bool) -> Result<(), EventError> {
-        let gang = self.gangs[&job.name];
         for task in &job.tasks {
             let now = initial.get(&task.name).cloned().unwrap_or_default();
             match now.state {
                 state if promised != (state == TaskState::Nominated) => {}
-                TaskState::Succeeded | TaskState::Failed => {
-                    self.over.insert(task.name.clone(), now.state);
-                }
-                _ => self.add_task(task, gang, &now)?,
+                TaskState::Succeeded | TaskState::Failed => drop(self.over.insert(task.name.clone(), now.state)),
+                _ => self.add_task(&job.name, task, &now)?,
             }
         }
         Ok(())
     }
 
-    fn add_task(&mut self, task: &Task, gang: GangId, now: &TaskNow) -> Result<(), EventError> {
+    fn add_task(&mut self, job: &str, task: &Task, now: &TaskNow) -> Result<(), EventError> {
+        let Some(&gang) = self.gangs.get(job) else { return Ok(()) };
         let pod = PodId(self.fresh_id());
-        let mut spec = convert::pod(task, gang);
-        spec.seat = seat(now, &self.nodes);
+        let spec = berth_engine::PodSpec { seat: self.seat(now), ..convert::pod(task, gang) };
         self.tell(Happens::PodAdded { pod, spec })?;
         self.pods.insert(task.name.clone(), pod);
         self.names.insert(pod, task.name.clone());
         Ok(())
     }
 
+    fn seat(&self, now: &TaskNow) -> Option<Seat> {
+        let stage = match now.state {
+            TaskState::Nominated => Stage::Nominated { counted: false },
+            TaskState::Placed => Stage::Placed,
+            TaskState::Running => Stage::Running,
+            TaskState::Evicted => Stage::Evicted,
+            TaskState::Stuck => Stage::Stuck,
+            TaskState::Pending | TaskState::Succeeded | TaskState::Failed => return None,
+        };
+        let node = *self.nodes.get(now.node.as_deref()?)?;
+        Some(Seat { stage, node, gpus: convert::devices(&now.devices) })
+    }
+
     /// How far a task is, as the engine has it.
-    fn now_of(&self, name: &str) -> TaskNow {
+    fn task_now(&self, name: &str) -> TaskNow {
         let Some(pod) = self.pods.get(name) else {
             let state = self.over.get(name).copied().unwrap_or_default();
             return TaskNow { state, ..TaskNow::default() };
@@ -231,26 +276,38 @@ impl Player {
         self.engine.cluster().nodes().get(&id).map(|node| node.name.clone()).unwrap_or_default()
     }
 
-    fn state(&self) -> State {
-        self.world.tasks().map(|(_, task)| (task.name.clone(), self.now_of(&task.name))).collect()
+    fn task_name(&self, pod: PodId) -> String {
+        self.names.get(&pod).cloned().unwrap_or_default()
     }
 
-    fn round(&mut self, passes: &[(Mode, Pass)], settles: bool, step: Option<usize>) -> Result<Round, EventError> {
-        let mut round = Round { step, start: self.state(), ..Round::default() };
+    fn state(&self) -> State {
+        self.world.tasks().map(|(_, task)| (task.name.clone(), self.task_now(&task.name))).collect()
+    }
+
+    fn round(&mut self, passes: &[(Mode, Pass)], settles: bool) -> Result<Round, EventError> {
+        let mut round = Round { start: self.state(), ..Round::default() };
+        let held = if self.tracing { self.held() } else { shares::Held::new() };
         for (index, (kind, pass)) in passes.iter().enumerate() {
             let told = match index {
                 0 => self.engine.run(&[*pass], self.now),
                 _ => self.engine.run_further(&[*pass], self.now),
             };
-            let decisions = self.decisions(&told, &mut round.waits);
-            round.actions.push(Action { kind: *kind, decisions, state: self.state() });
+            if self.tracing && index == 0 {
+                round.report.extend(self.shares(&held));
+            }
+            let mut after = round.end().clone();
+            told.iter().for_each(|one| self.carry_out(one, &mut after));
+            let state = self.state();
+            round.untold.extend(untold(kind.word(), &after, &state));
+            let decisions = told.iter().flat_map(|one| self.decisions(one)).collect();
+            self.hear_reasons(&told);
+            round.actions.push(Action { kind: *kind, decisions, state });
+            round.report.extend(self.engine.take_trace());
         }
-        round.report = self.engine.take_trace();
         let end = round.end().clone();
-        round.waits.retain(|job, _| {
-            let tasks = self.world.jobs.get(job).map_or(&[][..], |job| &job.tasks);
-            tasks.iter().any(|task| end.get(&task.name).is_some_and(|now| now.state == TaskState::Pending))
-        });
+        let pending = |task: &Task| end.get(&task.name).is_some_and(|now| now.state == TaskState::Pending);
+        self.waits.retain(|job, _| self.world.jobs.get(job).is_some_and(|job| job.tasks.iter().any(pending)));
+        round.waits = self.waits.clone();
         if settles {
             self.settle()?;
         }
@@ -258,55 +315,77 @@ impl Player {
         Ok(round)
     }
 
-    fn decisions(&self, told: &[Told], waits: &mut BTreeMap<String, String>) -> Vec<Decision> {
-        let job = |gang: &GangId| self.engine.state().gangs().get(gang).map(|gang| gang.spec.name.to_string());
-        let mut decisions = Vec::new();
-        for one in told {
-            match one {
-                Told::Bind { pods, .. } => decisions.extend(pods.iter().map(|one| {
-                    let (task, node, devices) = self.slot(one);
-                    Decision::Place { task, node, devices }
-                })),
-                Told::Nominate { pods, .. } => decisions.extend(pods.iter().map(|one| {
-                    let (task, node, devices) = self.slot(one);
-                    let former = self.engine.state().whereabouts(one.slot.pod).former;
-                    let from = former.map(|place| self.node_name(place.node));
-                    Decision::Nominate { task, node, devices, from }
-                })),
-                Told::Evict { pods, claimant, cause, .. } => {
-                    let moves = |pod: &&PodId| self.engine.state().whereabouts(**pod).former.is_some();
-                    decisions.extend(pods.iter().filter(|pod| !moves(pod)).map(|pod| Decision::Evict {
-                        task: self.task_name(*pod),
-                        claimant: claimant.as_ref().and_then(job),
-                        cause: (*cause == EvictCause::Stale).then(|| "stale".to_owned()),
-                    }));
-                }
-                Told::Reserve { gang, from } => {
-                    let when = match from {
-                        Some(from) => format!("from +{}s", from.0.saturating_sub(START.0) / 1000),
-                        None => "as its place becomes free".to_owned(),
-                    };
-                    decisions.extend(job(gang).map(|job| Decision::Note(format!("reserve {job} {when}"))));
-                }
-                Told::Wait { gang, why, .. } => {
-                    if let Some(job) = job(gang) {
-                        waits.insert(job, why.to_string());
+    /// What a driver would make of a decision, which knows nothing but that.
+    fn carry_out(&self, told: &Told, state: &mut State) {
+        let mut put = |one: &Assigned, stage: TaskState| {
+            let node = Some(self.node_name(one.slot.node));
+            let devices = one.slot.gpus.iter().map(|gpu| u32::from(*gpu)).collect();
+            state.insert(self.task_name(one.slot.pod), TaskNow { state: stage, node, devices });
+        };
+        match told {
+            Told::Bind { pods, .. } => pods.iter().for_each(|one| put(one, TaskState::Placed)),
+            Told::Nominate { pods, .. } => pods.iter().for_each(|one| put(one, TaskState::Nominated)),
+            Told::Evict { pods, .. } => {
+                for pod in pods {
+                    let now = state.entry(self.task_name(*pod)).or_default();
+                    match now.state {
+                        TaskState::Nominated => *now = TaskNow::default(),
+                        _ => now.state = TaskState::Evicted,
                     }
                 }
             }
+            Told::Reserve { .. } | Told::Wait { .. } => {}
         }
-        decisions
     }
 
-    fn task_name(&self, pod: PodId) -> String {
-        self.names.get(&pod).cloned().unwrap_or_default()
+    fn hear_reasons(&mut self, told: &[Told]) {
+        for one in told {
+            if let Told::Wait { gang, why, .. } = one
+                && let Some(job) = self.job_name(*gang)
+            {
+                self.waits.insert(job, why.to_string());
+            }
+        }
     }
 
-    fn slot(&self, one: &Assigned) -> (String, String, Vec<u32>) {
-        let shared =
-            self.engine.state().pods().get(&one.slot.pod).is_some_and(|pod| pod.shape.gpu.as_share().is_some());
-        let devices = one.slot.gpus.iter().map(|gpu| u32::from(*gpu)).filter(|_| shared).collect();
-        (self.task_name(one.slot.pod), self.node_name(one.slot.node), devices)
+    fn job_name(&self, gang: GangId) -> Option<String> {
+        self.engine.state().gangs().get(&gang).map(|gang| gang.spec.name.to_string())
+    }
+
+    /// A decision in the words of the scenario.
+    fn decisions(&self, told: &Told) -> Vec<Decision> {
+        match told {
+            Told::Bind { pods, .. } => pods.iter().map(|one| self.assigned(one, false)).collect(),
+            Told::Nominate { pods, .. } => pods.iter().map(|one| self.assigned(one, true)).collect(),
+            Told::Evict { pods, claimant, cause, .. } => {
+                // One that moves is told of where it goes.
+                let stays = |pod: &&PodId| self.engine.state().whereabouts(**pod).former.is_none();
+                let evict = |pod: &PodId| Decision::Evict {
+                    task: self.task_name(*pod),
+                    claimant: claimant.and_then(|gang| self.job_name(gang)),
+                    cause: (*cause == EvictCause::Stale).then(|| "its gang is broken".to_owned()),
+                };
+                pods.iter().filter(stays).map(evict).collect()
+            }
+            Told::Reserve { gang, from } => {
+                let seconds = |from: &Timestamp| from.0.saturating_sub(START.0) / 1000;
+                let job = self.job_name(*gang).unwrap_or_default();
+                vec![Decision::Reserve { job, from_seconds: from.as_ref().map(seconds) }]
+            }
+            Told::Wait { .. } => Vec::new(),
+        }
+    }
+
+    fn assigned(&self, one: &Assigned, promised: bool) -> Decision {
+        let pod = self.engine.state().pods().get(&one.slot.pod);
+        let shares = pod.is_some_and(|pod| pod.shape.gpu.as_share().is_some());
+        let devices = one.slot.gpus.iter().map(|gpu| u32::from(*gpu)).filter(|_| shares).collect();
+        let (task, node) = (self.task_name(one.slot.pod), self.node_name(one.slot.node));
+        if !promised {
+            return Decision::Place { task, node, devices };
+        }
+        let former = self.engine.state().whereabouts(one.slot.pod).former;
+        Decision::Nominate { task, node, devices, from: former.map(|place| self.node_name(place.node)) }
     }
 
     /// What happens to tasks between two rounds.
@@ -317,146 +396,44 @@ impl Player {
             let there = self.engine.state().whereabouts(pod);
             match there.stage {
                 Stage::Placed if !task.never_starts => self.tell(Happens::Confirmed { pod })?,
-                Stage::Nominated { .. } if there.former.is_none() || job.terminates_slowly => {
-                    self.tell(Happens::NominationExpired { pod })?;
-                }
-                Stage::Evicted if job.terminates_slowly => {}
-                Stage::Nominated { .. } => {
-                    self.tell(Happens::NominationExpired { pod })?;
-                    self.make_anew(&job.name, &task)?;
-                }
-                Stage::Evicted => self.make_anew(&job.name, &task)?,
+                Stage::Nominated { .. } => self.settle_promise(&job, &task, pod, there.former.is_some())?,
+                Stage::Evicted if !job.terminates_slowly => self.lose(&job, &task)?,
                 _ => {}
             }
         }
         self.set_budgets()
     }
 
-    /// A task is gone and its owner makes it anew.
-    fn make_anew(&mut self, job: &str, task: &Task) -> Result<(), EventError> {
-        if let Some(pod) = self.pods.remove(&task.name) {
+    /// A promise is not kept over a round under the rules of FORMAT.md; under our own it stands, and passes on to the pod
+    /// that is made anew for one that moves.
+    fn settle_promise(&mut self, job: &Job, task: &Task, pod: PodId, moves: bool) -> Result<(), EventError> {
+        if !self.promises_stand {
+            self.tell(Happens::NominationExpired { pod })?;
+        }
+        if moves && !job.terminates_slowly { self.lose(job, task) } else { Ok(()) }
+    }
+
+    /// A task is gone; its owner makes it anew, if there is one.
+    fn lose(&mut self, job: &Job, task: &Task) -> Result<(), EventError> {
+        if let Some(pod) = self.pods.remove(&task.name)
+            && self.engine.state().pods().contains_key(&pod)
+        {
             self.tell(Happens::PodGone { pod })?;
         }
-        let gang = self.gangs[job];
-        self.add_task(task, gang, &TaskNow::default())
-    }
-
-    fn happens(&mut self, event: &Event) -> Result<(), EventError> {
-        let before = self.world.clone();
-        self.world.apply(event);
-        match event {
-            Event::Finish(name) => self.end(&before, name, TaskState::Succeeded)?,
-            Event::Fail(name) => self.end(&before, name, TaskState::Failed)?,
-            Event::Lose(name) => {
-                for (job, task) in meant(&before, name) {
-                    if self.now_of(&task.name).state.is_active() {
-                        self.make_anew(&job, &task)?;
-                    }
-                }
-            }
-            Event::BindFails(name) => {
-                for (_, task) in meant(&before, name) {
-                    if let Some(&pod) = self.pods.get(&task.name)
-                        && self.now_of(&task.name).state == TaskState::Placed
-                    {
-                        self.tell(Happens::BindFailed { pod })?;
-                    }
-                }
-            }
-            Event::Checkpoint(name) => self.checkpoint(name)?,
-            Event::SetNode(node) => {
-                if self.nodes.contains_key(&node.name) {
-                    self.remove_node(&before, &node.name)?;
-                }
-                self.add_node(node)?;
-            }
-            Event::RemoveNode(name) => self.remove_node(&before, name)?,
-            Event::SetQueue(queue) => {
-                self.number_queue(&queue.name);
-                self.set_queues()?;
-            }
-            Event::AddJob(job) => {
-                self.add_gang(job)?;
-                self.add_tasks(job, &State::new(), false)?;
-            }
-            Event::RemoveJob(name) => {
-                for (_, task) in meant(&before, name) {
-                    if let Some(pod) = self.pods.remove(&task.name) {
-                        self.tell(Happens::PodGone { pod })?;
-                    }
-                }
-                if let Some(gang) = self.gangs.remove(name) {
-                    self.tell(Happens::GangRemoved { gang })?;
-                }
-            }
+        if job.bare {
+            self.over.insert(task.name.clone(), TaskState::Failed);
+            return Ok(());
         }
-        self.set_budgets()
-    }
-
-    fn end(&mut self, world: &World, name: &str, state: TaskState) -> Result<(), EventError> {
-        for (_, task) in meant(world, name) {
-            let ends = matches!(self.now_of(&task.name).state, TaskState::Placed | TaskState::Running);
-            if ends && let Some(pod) = self.pods.remove(&task.name) {
-                self.over.insert(task.name.clone(), state);
-                self.tell(match state {
-                    TaskState::Succeeded => Happens::PodSucceeded { pod },
-                    _ => Happens::PodGone { pod },
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, job: &str) -> Result<(), EventError> {
-        let Some(&gang) = self.gangs.get(job) else { return Ok(()) };
-        let known = self.engine.state().gangs().get(&gang).map(|gang| gang.spec.clone());
-        let (Some(mut spec), Some(job)) = (known, self.world.jobs.get(job)) else { return Ok(()) };
-        spec.tree = convert::gang(job, spec.queue, 0, self.now).tree;
-        spec.last_checkpoint = Some(self.now);
-        self.tell(Happens::GangChanged { gang, spec })
-    }
-
-    fn remove_node(&mut self, world: &World, name: &str) -> Result<(), EventError> {
-        let lost: BTreeSet<String> = self
-            .state()
-            .into_iter()
-            .filter(|(_, now)| now.node.as_deref() == Some(name))
-            .map(|(task, _)| task)
-            .collect();
-        let Some(node) = self.nodes.remove(name) else { return Ok(()) };
-        self.tell(Happens::NodeRemoved { node })?;
-        let tasks: Vec<(String, Task)> = world
-            .tasks()
-            .filter(|(_, task)| lost.contains(&task.name))
-            .map(|(job, task)| (job.name.clone(), task.clone()))
-            .collect();
-        for (job, task) in tasks {
-            if self.pods.get(&task.name).is_some_and(|pod| !self.engine.state().pods().contains_key(pod)) {
-                self.pods.remove(&task.name);
-                let gang = self.gangs[&job];
-                self.add_task(&task, gang, &TaskNow::default())?;
-            }
-        }
-        Ok(())
+        self.add_task(&job.name, task, &TaskNow::default())
     }
 }
 
-/// The tasks that a name means, with the job of each.
-fn meant(world: &World, name: &str) -> Vec<(String, Task)> {
-    let meant: BTreeSet<&str> = world.meant(name).into_iter().map(|task| task.name.as_str()).collect();
-    let tasks = world.tasks().filter(|(_, task)| meant.contains(task.name.as_str()));
-    tasks.map(|(job, task)| (job.name.clone(), task.clone())).collect()
-}
-
-fn seat(now: &TaskNow, nodes: &BTreeMap<String, NodeId>) -> Option<Seat> {
-    let stage = match now.state {
-        TaskState::Nominated => Stage::Nominated { counted: false },
-        TaskState::Placed => Stage::Placed,
-        TaskState::Running => Stage::Running,
-        TaskState::Evicted => Stage::Evicted,
-        TaskState::Stuck => Stage::Stuck,
-        TaskState::Pending | TaskState::Succeeded | TaskState::Failed => return None,
+/// Where what was booked is not what the decisions say.
+fn untold(action: &str, told: &State, booked: &State) -> Vec<String> {
+    let differs = |(name, is): &(&String, &TaskNow)| told.get(*name) != Some(is);
+    let sentence = |(name, is): (&String, &TaskNow)| {
+        let on = is.node.as_ref().map(|node| format!(" on `{node}`")).unwrap_or_default();
+        format!("after {action}: task `{name}` is {}{on} in the engine's books, and no decision says so", is.state)
     };
-    let node = *nodes.get(now.node.as_deref()?)?;
-    Some(Seat { stage, node, gpus: convert::devices(&now.devices) })
+    booked.iter().filter(differs).map(sentence).collect()
 }

@@ -47,6 +47,8 @@ pub struct Round {
     pub waits: BTreeMap<String, String>,
     /// After the round has settled; as after the last action where nothing settles.
     pub settled: State,
+    /// What the engine booked without deciding it; never anything, where it is sound.
+    pub untold: Vec<String>,
     /// What went on, line by line, for people.
     pub report: Vec<String>,
 }
@@ -130,8 +132,13 @@ pub enum Decision {
         /// Why, where the action alone does not say it.
         cause: Option<String>,
     },
-    /// Anything else worth a line, such as a reservation.
-    Note(String),
+    /// A place is kept for a job.
+    Reserve {
+        /// The job.
+        job: String,
+        /// From then on, in seconds since the start, if it is known when the place will be free.
+        from_seconds: Option<u64>,
+    },
 }
 
 /// Where every task stands at the start: the devices that the file leaves open are chosen here, lowest first.

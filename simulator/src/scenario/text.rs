@@ -26,7 +26,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub(crate) use units::show_seconds;
+pub(crate) use units::{show_mib, show_seconds, show_thousandths};
 pub use write::write;
 
 use super::format::{Event, Expect, Mode, Origin, PolicySet, Run, Scenario, Tier, VERSION};
@@ -37,7 +37,7 @@ use units::{TIME, seconds};
 use words::{Line, Words};
 
 /// Parts what is given from what is expected.
-const RULE: &str = "----";
+pub const RULE: &str = "----";
 
 /// How long gangs may be below their minimum unless a scenario says so; the engine's default.
 const STALE_GRACE_SECONDS: i64 = 60;

@@ -22,11 +22,14 @@ const AMOUNT_MAX: u64 = 1 << 50;
 /// Most memory, MiB, one by one and summed: 2^60 bytes.
 const MEMORY_MIB_MAX: u64 = 1 << 40;
 
+/// Most memory of one GPU, MiB: 16 TiB.
+const GPU_MEMORY_MIB_MAX: u64 = 1 << 24;
+
 /// Longest time, seconds: some thirty thousand years.
 const SECONDS_MAX: u64 = 1 << 40;
 
 /// Most devices of a node, or of a request.
-const DEVICES_MAX: u32 = 1024;
+const DEVICES_MAX: u32 = 255;
 
 /// Most rounds of a run or a step.
 const ROUNDS_MAX: u32 = 1000;
@@ -38,7 +41,7 @@ const OBJECTS_MAX: usize = 100_000;
 const NAME_MAX: usize = 253;
 
 /// Everything wrong with a scenario; empty if it is sound.
-pub fn findings(scenario: &Scenario) -> Vec<Finding> {
+pub(super) fn findings(scenario: &Scenario) -> Vec<Finding> {
     let mut check = Check::default();
     check.run(scenario);
     check.names("topology", scenario.topologies.iter().map(|one| one.name.as_str()));

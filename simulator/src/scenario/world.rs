@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::format::{DisruptionBudget, Event, Gang, Job, Node, Queue, Scenario, Task, Topology};
+use super::format::{DisruptionBudget, Event, Gang, Job, Labels, Node, Queue, Scenario, Task, Topology};
 
 /// Nodes, queues and jobs, by name.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,11 @@ impl World {
         self.tasks().find(|(_, task)| task.name == name)
     }
 
+    /// The tasks that a disruption budget speaks of.
+    pub fn protected_by<'a>(&'a self, budget: &'a DisruptionBudget) -> impl Iterator<Item = &'a Task> {
+        self.tasks().map(|(_, task)| task).filter(|task| carries(&task.labels, &budget.match_labels))
+    }
+
     /// The domain of a node at a level: its label values from the widest level down to that one. None if the node lacks
     /// a label of the topology, or there is no such topology or level.
     pub fn domain(&self, topology: &str, level: &str, node: &str) -> Option<Vec<&str>> {
@@ -85,6 +90,11 @@ impl World {
             None => self.task(name).map(|(_, task)| task).into_iter().collect(),
         }
     }
+}
+
+/// Has `labels` all of `wanted`?
+pub fn carries(labels: &Labels, wanted: &Labels) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 /// The gangs from a job's own down to the one that holds tasks of this sub-group; empty if there is none.

@@ -6,7 +6,6 @@ use super::super::format::{DisruptionBudget, Gang, Job, Mode, TaskState};
 use super::super::played::{State, arrived, lost};
 use super::super::world::gangs_above;
 use super::Change;
-use super::places::carries;
 
 /// Every task of a non-preemptible job that lost its place, unless its gang was given up.
 pub(super) fn wrongly_evicted(change: &Change<'_>) -> Vec<String> {
@@ -48,23 +47,13 @@ fn satisfied(job: &Job, gang: &Gang, state: &State) -> bool {
 /// Every disruption budget that an action overdrew by taking away tasks that ran.
 pub(super) fn over_budget(change: &Change<'_>) -> Vec<String> {
     let taken: BTreeSet<&str> = lost(change.before, change.after).collect();
+    let runs = |name: &str| change.after.get(name).is_some_and(|now| now.state == TaskState::Running);
     let overdrawn = |budget: &&DisruptionBudget| {
-        let members = || change.world.tasks().filter(|(_, task)| carries(&task.labels, &budget.match_labels));
-        let running = |state: &State| {
-            members()
-                .filter(|(_, task)| state.get(&task.name).is_some_and(|now| now.state == TaskState::Running))
-                .count()
-        };
-        let needed = needed(budget, members().count());
-        members().any(|(_, task)| taken.contains(task.name.as_str())) && running(change.after) < needed
+        let members: Vec<&str> = change.world.protected_by(budget).map(|task| task.name.as_str()).collect();
+        let running = members.iter().filter(|name| runs(name)).count();
+        members.iter().any(|name| taken.contains(name)) && running < budget.needed(members.len())
     };
     // A gang that is given up is no longer anybody's to protect.
     let budgets = change.world.budgets.iter().filter(|_| change.kind != Mode::StaleGang).filter(overdrawn);
     budgets.map(|budget| format!("disruption budget `{}` was overdrawn", budget.name)).collect()
-}
-
-/// How many of a budget's `members` must run.
-fn needed(budget: &DisruptionBudget, members: usize) -> usize {
-    let least = budget.min_available.map(|least| least as usize);
-    least.or_else(|| budget.max_unavailable.map(|most| members.saturating_sub(most as usize))).unwrap_or(0)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::format::{Labels, MigStrategy, Node, PodAffinity, TaintEffect, Task, Toleration};
+use super::super::format::{MigStrategy, Node, PodAffinity, TaintEffect, Task, Toleration};
 use super::super::played::{State, arrived};
-use super::super::world::{World, gangs_above};
+use super::super::world::{World, carries, gangs_above};
 use super::Change;
 
 /// The topology key that means the node itself.
@@ -55,11 +55,6 @@ fn tolerates(toleration: &Toleration, (key, value, effect): (&String, &String, T
     toleration.key.as_ref().is_none_or(|wanted| wanted == key)
         && toleration.value.as_ref().is_none_or(|wanted| wanted == value)
         && toleration.effect.is_none_or(|wanted| wanted == effect)
-}
-
-/// Has `labels` all of `wanted`?
-pub(super) fn carries(labels: &Labels, wanted: &Labels) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
 fn same_place(world: &World, key: &str, a: &Node, b: &str) -> bool {

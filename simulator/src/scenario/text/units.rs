@@ -25,7 +25,7 @@ pub(super) fn thousandths(text: &str) -> Option<u64> {
 }
 
 /// Thousandths as they are written: whole where they are.
-pub(super) fn show_thousandths(milli: u64) -> String {
+pub(crate) fn show_thousandths(milli: u64) -> String {
     if milli.is_multiple_of(1000) { (milli / 1000).to_string() } else { format!("{milli}m") }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn mib(text: &str) -> Option<u64> {
 }
 
 /// MiB as they are written.
-pub(super) fn show_mib(mib: u64) -> String {
+pub(crate) fn show_mib(mib: u64) -> String {
     if mib.is_multiple_of(MIB_PER_GIB) { format!("{}Gi", mib / MIB_PER_GIB) } else { format!("{mib}Mi") }
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::super::format::{Checkpoint, Gang, GangTopology, Job, PodAffinity, Task, TaskState};
 use super::super::problem::{list, object};
 use super::super::world::{World, gangs_above};
-use super::{AMOUNT_MAX, Check, DEVICES_MAX, MEMORY_MIB_MAX, SECONDS_MAX};
+use super::{AMOUNT_MAX, Check, DEVICES_MAX, GPU_MEMORY_MIB_MAX, MEMORY_MIB_MAX, SECONDS_MAX};
 
-/// Largest part of a device, thousandths; more is a whole GPU.
-const SHARE_MILLI_MAX: u32 = 999;
+/// A whole device, thousandths: no part is larger.
+const SHARE_MILLI_MAX: u32 = 1000;
 
 impl Check {
     pub(super) fn job(&mut self, job: &Job, world: &World) {
@@ -116,7 +116,7 @@ impl Check {
         }
         self.at_most(object, "gpus", request.gpus, DEVICES_MAX);
         self.at_most(object, "gpuMilli", request.gpu_milli, SHARE_MILLI_MAX);
-        self.at_most(object, "gpuMemoryMib", request.gpu_memory_mib, MEMORY_MIB_MAX);
+        self.at_most(object, "gpuMemoryMib", request.gpu_memory_mib, GPU_MEMORY_MIB_MAX);
         self.at_most(object, "gpuDevices", request.gpu_devices, DEVICES_MAX);
         self.at_most(object, "cpuMilli", request.cpu_milli, AMOUNT_MAX);
         self.at_most(object, "memoryMib", request.memory_mib, MEMORY_MIB_MAX);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::super::format::{DisruptionBudget, Node, Queue, Quota, Topology, UNLIMITED};
 use super::super::problem::{list, object};
 use super::super::world::World;
-use super::{AMOUNT_MAX, Check, DEVICES_MAX, MEMORY_MIB_MAX, OBJECTS_MAX, SECONDS_MAX};
+use super::{AMOUNT_MAX, Check, DEVICES_MAX, GPU_MEMORY_MIB_MAX, MEMORY_MIB_MAX, OBJECTS_MAX, SECONDS_MAX};
 
 /// Largest share of what nobody deserves; products with amounts stay within 128 bits.
 const WEIGHT_MAX: u64 = 1 << 31;
@@ -26,7 +26,7 @@ impl Check {
     pub(super) fn node(&mut self, node: &Node) {
         let object = object("node", &node.name);
         self.at_most(&object, "gpus", node.gpus, DEVICES_MAX);
-        self.at_most(&object, "gpuMemoryMib", node.gpu_memory_mib, MEMORY_MIB_MAX);
+        self.at_most(&object, "gpuMemoryMib", node.gpu_memory_mib, GPU_MEMORY_MIB_MAX);
         self.at_most(&object, "cpuMilli", node.cpu_milli, AMOUNT_MAX);
         self.at_most(&object, "memoryMib", node.memory_mib, MEMORY_MIB_MAX);
         self.at_most(&object, "pods", node.pods, OBJECTS_MAX as u64);
