@@ -322,7 +322,7 @@ impl Engine {
         let shape = self.shapes.intern(shape);
         self.placer.observe(&self.state.cluster, &shape);
         if spec.gang.is_none() {
-            let lone = GangSpec::lone(&spec.name, Self::DEFAULT_QUEUE, spec.priority.into(), now);
+            let lone = GangSpec::lone(Self::DEFAULT_QUEUE, spec.priority.into(), now);
             self.state.add_gang(gang, lone);
         }
         let terms = spec.terms.map(std::sync::Arc::new);

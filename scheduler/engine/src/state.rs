@@ -349,9 +349,11 @@ impl State {
         sum
     }
 
-    /// A gang's name, for people.
+    /// A gang's name, for people: that of its first pod, where it has none.
     pub(crate) fn name(&self, gang: GangId) -> Arc<str> {
-        self.gangs.get(&gang).map_or_else(|| "?".into(), |gang| Arc::clone(&gang.spec.name))
+        let Some(gang) = self.gangs.get(&gang) else { return "?".into() };
+        let first = || gang.pods().next().and_then(|pod| self.pods.get(&pod)).map(|pod| &pod.name);
+        Arc::clone(Some(&gang.spec.name).filter(|name| !name.is_empty()).or_else(first).unwrap_or(&gang.spec.name))
     }
 
     /// What a gang asks for next.

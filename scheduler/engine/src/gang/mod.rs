@@ -85,10 +85,11 @@ pub struct TopologyWish {
 }
 
 impl GangSpec {
-    /// A gang of one pod, which nobody may evict.
-    pub fn lone(name: &str, queue: QueueId, priority: i64, created: Timestamp) -> Self {
+    /// A gang of one pod, which nobody may evict. It has no name of its own: of two that came together the pod that was told
+    /// first goes first.
+    pub fn lone(queue: QueueId, priority: i64, created: Timestamp) -> Self {
         GangSpec {
-            name: name.into(),
+            name: "".into(),
             queue,
             priority,
             preemptible: false,
