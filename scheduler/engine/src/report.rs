@@ -129,7 +129,7 @@ impl Report {
         &mut self,
         state: &State,
         waiting: &Waiting,
-        answers: Vec<(LineId, Why)>,
+        answers: Vec<Answer>,
         incomplete: impl Fn(GangId) -> Why,
     ) -> Vec<Decision> {
         let mut decisions = std::mem::take(&mut self.decisions);
@@ -138,19 +138,22 @@ impl Report {
                 decisions.push(Decision::Wait { gang, pod, why: Arc::clone(why) });
             }
         };
-        for (line, answer) in answers {
+        let mut full_answers: BTreeMap<LineId, Arc<Why>> = BTreeMap::new();
+        for Answer { line, brief, full } in answers {
             let Some(head) = waiting.head(line).map(|turn| turn.gang) else { continue };
-            let answer = Arc::new(answer);
-            if self.is_new(line, &answer) && !self.untold.contains(&head) {
-                tell(head, &answer);
+            if let Some(full) = full.map(Arc::new) {
+                if self.is_new(line, &brief) && !self.untold.contains(&head) {
+                    tell(head, &full);
+                }
+                full_answers.insert(line, full);
             }
-            self.told.insert(line, answer);
+            self.told.insert(line, Arc::new(brief));
         }
         self.told.retain(|line, _| waiting.head(*line).is_some());
         for gang in std::mem::take(&mut self.untold) {
             match (waiting.line_of(gang), first_pending(state, gang)) {
                 (_, None) => {}
-                (Some(line), _) => match self.told.get(&line) {
+                (Some(line), _) => match full_answers.get(&line).or_else(|| self.told.get(&line)) {
                     Some(answer) => tell(gang, answer),
                     None => {
                         self.untold.insert(gang);
@@ -161,6 +164,16 @@ impl Report {
         }
         decisions
     }
+}
+
+/// What a line is told.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) line: LineId,
+    /// To see whether it has changed.
+    pub(crate) brief: Why,
+    /// With everything that is worth knowing, if anybody is told.
+    pub(crate) full: Option<Why>,
 }
 
 /// A line that got nothing.
