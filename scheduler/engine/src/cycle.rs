@@ -70,8 +70,9 @@ pub(crate) fn run(context: &mut Context<'_>, passes: &[Pass]) -> Vec<Decision> {
         }
         context.catch_up();
     }
-    let Context { state, waiting, placer, report, reservations, .. } = context;
-    report.take(state, waiting, |gang, miss| why::why(state, placer, reservations, gang, miss))
+    let answers = why::answers(context);
+    let Context { state, waiting, report, .. } = context;
+    report.take(state, waiting, answers, |gang| why::incomplete(state, gang))
 }
 
 impl Context<'_> {

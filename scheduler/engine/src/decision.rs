@@ -92,6 +92,41 @@ pub struct Why {
     pub cause: WaitCause,
     /// A place is kept for it: from when on, if that is known.
     pub reserved: Option<Option<Timestamp>>,
+    /// The smallest change that would admit it, where one was found.
+    pub remedy: Option<Remedy>,
+}
+
+/// What would admit a gang that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// A higher limit of a queue.
+    RaiseLimit {
+        /// The queue.
+        queue: String,
+        /// The resource.
+        resource: String,
+        /// By so much, in the resource's unit.
+        by: i64,
+    },
+    /// A queue that deserves more, or a gang that is preemptible.
+    RaiseDeserved {
+        /// The queue.
+        queue: String,
+        /// The resource.
+        resource: String,
+        /// By so much, in the resource's unit.
+        by: i64,
+    },
+    /// Being together at a wider level is enough; `None` = anywhere.
+    WiderTopology {
+        /// The level.
+        level: Option<String>,
+    },
+    /// Room would be there without these, which the rules do not let it evict.
+    Without {
+        /// The gangs, by name.
+        gangs: Vec<String>,
+    },
 }
 
 /// What holds a gang up.
@@ -215,8 +250,34 @@ impl fmt::Display for Why {
             WaitCause::Deserved(over) => write!(f, "{over} is all it deserves, and the gang is not preemptible"),
             WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
-            WaitCause::Room { need, nodes, .. } => write!(f, "no way to place all {need} pods together: {nodes}"),
+            WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
             WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
+        }?;
+        if let Some(remedy) = &self.remedy {
+            write!(f, "; {remedy}")?;
+        }
+        if self.reserved.is_some() {
+            write!(f, "; a place is kept for it")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::RaiseLimit { queue, resource, by } => {
+                write!(f, "raising the {resource} limit of queue `{queue}` by {by} would admit it")
+            }
+            Remedy::RaiseDeserved { queue, resource, by } => {
+                write!(f, "{by} more {resource} deserved by queue `{queue}`, or being preemptible, would admit it")
+            }
+            Remedy::WiderTopology { level: Some(level) } => write!(f, "it would fit within one `{level}`"),
+            Remedy::WiderTopology { level: None } => write!(f, "it would fit without the required topology"),
+            Remedy::Without { gangs } => {
+                let names: Vec<String> = gangs.iter().map(|name| format!("`{name}`")).collect();
+                write!(f, "it would fit without {}, which it may not evict", names.join(", "))
+            }
         }
     }
 }

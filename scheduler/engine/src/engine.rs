@@ -7,7 +7,7 @@ use crate::event::{Event, EventError};
 use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
-use crate::queue::{QueueSpec, Queues, shares};
+use crate::queue::{QueueSpec, Queues, UsageBook, shares};
 use crate::report::Report;
 use crate::reservation::{Reservation, Reservations};
 use crate::rules::Rules;
@@ -58,6 +58,7 @@ impl Engine {
         let mut state = State::default();
         state.queues.set(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
         let rules = config.rules.clone();
+        state.usage = rules.usage.map(UsageBook::new);
         let placer = Placer::new(config);
         Engine {
             state,
@@ -85,7 +86,7 @@ impl Engine {
         &self.state.cluster
     }
 
-    /// How many gangs wait with something that could be placed.
+    /// How many gangs wait with something that could be placed, as of the last cycle.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
@@ -95,7 +96,14 @@ impl Engine {
     /// # Errors
     /// When the event contradicts what is known; the engine is then as it was before.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), EventError> {
+        self.count_usage(now);
         match event {
+            Event::UsageRestored { queue, amount_ms } => {
+                self.known_queue(queue)?;
+                if let Some(usage) = &mut self.state.usage {
+                    usage.restore(queue, now, amount_ms);
+                }
+            }
             Event::NodeAdded { node, spec } => self.add_node(node, spec)?,
             Event::NodeRemoved { node } => self.remove_node(node)?,
             Event::TopologySet { name, levels } => {
@@ -150,6 +158,7 @@ impl Engine {
 
     /// Runs only some passes of a cycle, with fair shares worked out first.
     pub fn run(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
+        self.count_usage(now);
         shares::divide(&mut self.state);
         self.run_further(passes, now)
     }
@@ -168,6 +177,19 @@ impl Engine {
             reservations: &mut self.reservations,
         };
         cycle::run(&mut context, passes)
+    }
+
+    /// Counts what queues have held until now, before anything changes.
+    fn count_usage(&mut self, now: Timestamp) {
+        let State { usage, queues, .. } = &mut self.state;
+        if let Some(usage) = usage {
+            usage.advance(queues, now);
+        }
+    }
+
+    /// What a queue has used of late, in GPU-thousandths times ms; 0 where the rules do not count it.
+    pub fn usage_ms(&self, queue: QueueId) -> u128 {
+        self.state.usage.as_ref().map_or(0, |usage| usage.of(queue))
     }
 
     /// Starts or stops writing down every step of a cycle, for [`Engine::take_trace`].

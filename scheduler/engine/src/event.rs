@@ -35,6 +35,13 @@ pub enum Event {
         /// What it is entitled to.
         spec: QueueSpec,
     },
+    /// What a queue had used of late when this was last written down; for a start after a stop.
+    UsageRestored {
+        /// The queue.
+        queue: QueueId,
+        /// GPU-thousandths times ms, as read from [`crate::Engine::usage_ms`].
+        amount_ms: u128,
+    },
     /// A queue is gone; it must be empty.
     QueueRemoved {
         /// The queue that left.

@@ -109,48 +109,67 @@ impl Report {
         self.misses.insert(line, (gang, miss));
     }
 
-    /// Everything that was decided; `why` says what a gang that missed waits for, as things stand now.
+    /// The lines that got nothing and still wait, with the gang that was tried, why, and whether anybody is waiting to be
+    /// told.
+    pub(crate) fn questions(&mut self, waiting: &Waiting) -> Vec<Question> {
+        let lines = self.untold.iter().filter_map(|gang| waiting.line_of(*gang));
+        let untold: BTreeSet<LineId> = lines.collect();
+        let missed = std::mem::take(&mut self.misses).into_iter();
+        let still = missed.filter(|(line, (gang, _))| waiting.line_of(*gang) == Some(*line));
+        still.map(|(line, (gang, miss))| Question { line, gang, miss, untold: untold.contains(&line) }).collect()
+    }
+
+    /// Would a gang learn something new from this?
+    pub(crate) fn is_new(&self, line: LineId, answer: &Why) -> bool {
+        self.told.get(&line).is_none_or(|told| !told.is_like(answer))
+    }
+
+    /// Everything that was decided, and who waits for what. `incomplete` answers for gangs that are not in line.
     pub(crate) fn take(
         &mut self,
         state: &State,
         waiting: &Waiting,
-        mut why: impl FnMut(GangId, Option<&Miss>) -> Why,
+        answers: Vec<(LineId, Why)>,
+        incomplete: impl Fn(GangId) -> Why,
     ) -> Vec<Decision> {
         let mut decisions = std::mem::take(&mut self.decisions);
-        let mut answers: BTreeMap<LineId, Arc<Why>> = BTreeMap::new();
-        let mut tell = |gang: GangId, why: Arc<Why>, pod: PodId| decisions.push(Decision::Wait { gang, pod, why });
-        for (line, (tried, miss)) in std::mem::take(&mut self.misses) {
-            if waiting.line_of(tried) != Some(line) {
-                continue;
+        let mut tell = |gang: GangId, why: &Arc<Why>| {
+            if let Some(pod) = first_pending(state, gang) {
+                decisions.push(Decision::Wait { gang, pod, why: Arc::clone(why) });
             }
-            let answer = Arc::new(why(tried, Some(&miss)));
+        };
+        for (line, answer) in answers {
             let Some(head) = waiting.head(line).map(|turn| turn.gang) else { continue };
-            let new = self.told.get(&line).is_none_or(|told| !told.is_like(&answer));
-            if new
-                && !self.untold.contains(&head)
-                && let Some(pod) = first_pending(state, head)
-            {
-                tell(head, Arc::clone(&answer), pod);
+            let answer = Arc::new(answer);
+            if self.is_new(line, &answer) && !self.untold.contains(&head) {
+                tell(head, &answer);
             }
-            self.told.insert(line, Arc::clone(&answer));
-            answers.insert(line, answer);
+            self.told.insert(line, answer);
         }
         self.told.retain(|line, _| waiting.head(*line).is_some());
         for gang in std::mem::take(&mut self.untold) {
-            let Some(pod) = first_pending(state, gang) else { continue };
-            let answer = match waiting.line_of(gang) {
-                Some(line) => answers.get(&line).or_else(|| self.told.get(&line)).map(Arc::clone),
-                None => Some(Arc::new(why(gang, None))),
-            };
-            match answer {
-                Some(answer) => tell(gang, answer, pod),
-                None => {
-                    self.untold.insert(gang);
-                }
+            match (waiting.line_of(gang), first_pending(state, gang)) {
+                (_, None) => {}
+                (Some(line), _) => match self.told.get(&line) {
+                    Some(answer) => tell(gang, answer),
+                    None => {
+                        self.untold.insert(gang);
+                    }
+                },
+                (None, _) => tell(gang, &Arc::new(incomplete(gang))),
             }
         }
         decisions
     }
+}
+
+/// A line that got nothing.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) line: LineId,
+    pub(crate) gang: GangId,
+    pub(crate) miss: Miss,
+    pub(crate) untold: bool,
 }
 
 impl From<Action> for crate::decision::EvictCause {

@@ -2,6 +2,7 @@
 //! KAI-Scheduler is a value in here; no pass asks which set is in force.
 
 use crate::gang::{Health, StaleGrace};
+use crate::queue::UsageRule;
 use crate::victims::Action;
 
 /// A set of choices.
@@ -25,6 +26,8 @@ pub struct Rules {
     pub stale_grace: StaleGrace,
     /// What an eviction costs beside lost work: the time to start again, ms.
     pub restart_cost_ms: u64,
+    /// Does usage of late count against a queue?
+    pub usage: Option<UsageRule>,
     /// How much work one cycle may do, in places tried; what it cuts off is told.
     pub steps_per_cycle: u64,
 }
@@ -94,6 +97,7 @@ impl Default for Rules {
             stale_test: StaleTest::WholeTree,
             stale_grace: StaleGrace::For(60_000),
             restart_cost_ms: 60_000,
+            usage: None,
             steps_per_cycle: 1_000_000,
         }
     }

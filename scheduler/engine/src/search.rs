@@ -94,6 +94,8 @@ pub(crate) struct Search<'t, 's> {
     pub(crate) promise: bool,
     /// Where pods come from that were told to stop for this plan: back there they were never disturbed.
     pub(crate) homes: BTreeMap<PodId, Whereabouts>,
+    /// Required topology levels are taken as so much wider: to find out what would help.
+    pub(crate) widened: usize,
     exhaustive: bool,
     now_only: bool,
     chosen: Vec<(PodId, Choice)>,
@@ -113,6 +115,7 @@ impl<'t, 's> Search<'t, 's> {
             steps,
             promise: false,
             homes: BTreeMap::new(),
+            widened: 0,
             exhaustive: false,
             now_only: false,
             chosen: Vec::new(),
@@ -418,7 +421,7 @@ impl<'t, 's> Search<'t, 's> {
         };
         let top = match wish.required.as_ref().map(|level| topology.depth(level)) {
             Some(None) => return Vec::new(),
-            Some(Some(depth)) => depth,
+            Some(Some(depth)) => depth.saturating_sub(self.widened),
             None => 0,
         };
         let narrowest =

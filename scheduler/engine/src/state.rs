@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
-use crate::queue::Queues;
 use crate::queue::amounts::{self, Amounts};
+use crate::queue::{Queues, UsageBook};
 use crate::topology::Topologies;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -49,7 +49,7 @@ impl Whereabouts {
     pub const PENDING: Whereabouts = Whereabouts { stage: Stage::Pending, place: None, former: None };
 
     /// At one place; how it holds it follows from the stage.
-    pub(crate) fn at(stage: Stage, mut place: Placement) -> Self {
+    pub fn at(stage: Stage, mut place: Placement) -> Self {
         place.hold = stage.hold().unwrap_or(Hold::Leaving);
         Whereabouts { stage, place: Some(place), former: None }
     }
@@ -95,6 +95,8 @@ pub struct State {
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
     trees: Interner<Tree>,
+    /// Usage of late, where the rules count it.
+    pub(crate) usage: Option<UsageBook>,
     /// Nodes by the memory of their devices, MiB.
     memories: BTreeMap<u32, u32>,
 }

@@ -4,35 +4,53 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::{PodShape, Shared};
+use crate::cycle::Context;
 use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
 use crate::placement::Placer;
 use crate::queue::amounts;
-use crate::reservation::Reservations;
+use crate::queue::waiting::LineId;
+use crate::remedy;
 use crate::search::Miss;
 use crate::state::State;
 use crate::units::{GangId, QueueId};
 
-/// What a gang waits for, given what its last try ran into.
-pub(crate) fn why(
-    state: &State,
-    placer: &mut Placer,
-    reservations: &Reservations,
-    id: GangId,
-    miss: Option<&Miss>,
-) -> Why {
+/// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
+const REMEDIES_PER_CYCLE: usize = 8;
+
+/// What every line that got nothing waits for, and what would help those who are going to be told.
+pub(crate) fn answers(context: &mut Context<'_>) -> Vec<(LineId, Why)> {
+    let mut remedies = REMEDIES_PER_CYCLE;
+    let mut answers = Vec::new();
+    for question in context.report.questions(context.waiting) {
+        let mut answer = why(context, question.gang, &question.miss);
+        if (question.untold || context.report.is_new(question.line, &answer)) && remedies > 0 {
+            remedies -= 1;
+            answer.remedy = remedy::remedy(context, question.gang, &answer.cause);
+        }
+        answers.push((question.line, answer));
+    }
+    answers
+}
+
+/// What a gang waits for that is not complete yet.
+pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
+    Why { cause: quorum(state, gang), reserved: None, remedy: None }
+}
+
+fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
+    let state = &*context.state;
     let cause = match miss {
-        None => quorum(state, id),
-        Some(Miss::Limit { queue, resource, used }) => {
+        Miss::Limit { queue, resource, used } => {
             WaitCause::Limit(over(state, *queue, *resource, *used, |quota| quota.limit))
         }
-        Some(Miss::Deserved { queue, resource, used }) => {
+        Miss::Deserved { queue, resource, used } => {
             WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
         }
-        Some(Miss::Steps) => WaitCause::Steps,
-        Some(Miss::Room) => room(state, placer, id),
+        Miss::Steps => WaitCause::Steps,
+        Miss::Room => room(state, context.placer, id),
     };
-    let reserved = reservations.of(id).map(|reservation| reservation.from);
-    Why { cause, reserved }
+    let reserved = context.reservations.of(id).map(|reservation| reservation.from);
+    Why { cause, reserved, remedy: None }
 }
 
 fn quorum(state: &State, id: GangId) -> WaitCause {

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Everything the engine may depend on. Each is small, deterministic and does no I/O: `libm` gives every machine the same
-/// bits for exp and friends, `smallvec` keeps per-GPU arrays off the heap, `thiserror` only derives.
-const DEPENDENCIES: [&str; 3] = ["libm", "smallvec", "thiserror"];
+/// bits for exp and friends, `priority-queue` keeps queues and gangs in the order of service while single ones change (it
+/// hashes to find entries and never orders by hash; we give it a hasher without random keys), `smallvec` keeps per-GPU arrays
+/// off the heap, `thiserror` only derives.
+const DEPENDENCIES: [&str; 4] = ["libm", "priority-queue", "smallvec", "thiserror"];
 
 /// What engine sources may not contain, and why.
 const BANNED: [(&str, &str); 17] = [

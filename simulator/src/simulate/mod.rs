@@ -54,7 +54,7 @@ pub enum SimulateError {
     Impossible(String),
 }
 
-/// How often debug and test builds check the bookings during a run.
+/// How often debug and test builds check what is decided and booked during a run.
 const CHECKS_PER_RUN: u64 = 8;
 
 /// How often progress is reported, in events: often enough to move smoothly, rarely enough to cost nothing.
@@ -77,20 +77,26 @@ pub fn run(trace: &Trace, config: Config, progress: &dyn Fn(u64)) -> Result<RunR
         for event in events {
             engine.apply(event, now)?;
         }
-        for decision in engine.decide(now) {
+        let done = world.events_done();
+        let check = cfg!(debug_assertions) && done >= next_check;
+        let before = check.then(|| engine.state().rebuild());
+        let decisions = engine.decide(now);
+        if let Some(before) = before {
+            sound(check::violations(&before, &decisions, &config.rules, now))?;
+            next_check = done + total / CHECKS_PER_RUN;
+        }
+        if check || world.is_last_arrival(now) {
+            sound(check::booking(engine.cluster()))?;
+        }
+        for decision in decisions {
             carry_out(&mut world, decision);
         }
-        let done = world.events_done();
         if done >= next_progress {
             progress(done);
             next_progress = done + PROGRESS_EVERY;
         }
-        if world.is_last_arrival(now) || (cfg!(debug_assertions) && done >= next_check) {
-            judge(&engine)?;
-            next_check = done + total / CHECKS_PER_RUN;
-        }
     }
-    judge(&engine)?;
+    sound(check::booking(engine.cluster()))?;
     progress(total);
     Ok(world.into_result(&config))
 }
@@ -103,15 +109,12 @@ fn carry_out(world: &mut World<'_>, decision: Decision) {
                 world.waits(pod, why);
             }
         }
-        // Nothing in a trace is preemptible, so nobody is evicted or promised anything.
+        // Nothing in a trace is preemptible, so nobody is evicted or promised anything; a reservation only tells.
         Decision::Nominate { .. } | Decision::Evict { .. } | Decision::Reserve { .. } => {}
     }
 }
 
-/// Asks the independent check, which shares no code with the search.
-fn judge(engine: &Engine) -> Result<(), SimulateError> {
-    match check::violations(engine.cluster()).first() {
-        Some(first) => Err(SimulateError::Impossible(first.clone())),
-        None => Ok(()),
-    }
+/// What the independent check has to say, which shares no code with the search.
+fn sound(wrong: Vec<String>) -> Result<(), SimulateError> {
+    wrong.into_iter().next().map_or(Ok(()), |first| Err(SimulateError::Impossible(first)))
 }

@@ -89,7 +89,7 @@ impl World {
     pub(crate) fn add(&mut self, shape: PodShape) -> PodId {
         self.next += 1;
         let pod = PodId(self.next);
-        let event = Event::PodAdded { pod, spec: PodSpec { name: String::new(), shape, priority: 0 } };
+        let event = Event::PodAdded { pod, spec: PodSpec { shape, ..PodSpec::default() } };
         self.engine.apply(event, Timestamp(self.next)).expect("pods are distinct");
         pod
     }

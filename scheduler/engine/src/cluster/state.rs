@@ -55,7 +55,7 @@ pub struct NodeState {
 }
 
 /// What is free on a node.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Free {
     /// CPU left, thousandths of a core.
     pub cpu_milli: u64,
@@ -69,6 +69,18 @@ pub struct Free {
     pub gpu_mib: PerGpu<u32>,
     /// MIG instances left, in the order of [`NodeShape::mig_instances`].
     pub mig: SmallVec<[u16; 4]>,
+}
+
+impl Clone for Free {
+    /// States are copied with every change, so the arrays are copied as a whole and not, as derived, one by one.
+    fn clone(&self) -> Self {
+        Free {
+            gpus: SmallVec::from_slice(&self.gpus),
+            gpu_mib: SmallVec::from_slice(&self.gpu_mib),
+            mig: SmallVec::from_slice(&self.mig),
+            ..*self
+        }
+    }
 }
 
 impl NodeState {
@@ -91,15 +103,11 @@ impl NodeState {
         }
     }
 
-    /// The node as a pod sees it: with what it may take later if it `waits`, else with what it may take at once.
-    pub fn seen(&self, waits: bool) -> Cow<'_, NodeState> {
-        match &self.later {
-            None => Cow::Borrowed(self),
-            Some(later) => {
-                let free = if waits { Free::clone(later) } else { self.free.least(later) };
-                Cow::Owned(NodeState { shape: self.shape.clone(), free, later: None, kinds: self.kinds })
-            }
-        }
+    /// Looks at the node as a pod sees it: with what it may take later if it `waits`, else with what it may take at once.
+    pub fn seen<T>(&self, waits: bool, look: impl FnOnce(&NodeState) -> T) -> T {
+        let Some(later) = &self.later else { return look(self) };
+        let free = if waits { Free::clone(later) } else { self.free.least(later) };
+        look(&NodeState { shape: self.shape.clone(), free, later: None, kinds: self.kinds })
     }
 
     /// The GPUs for a request of `count` whole ones, if there are as many. At once: those of lowest index. Later: those

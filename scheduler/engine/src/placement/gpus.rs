@@ -21,8 +21,14 @@ impl GpuSet {
     }
 
     /// Its GPUs, ascending.
+    pub(super) fn iter(self) -> impl Iterator<Item = u8> {
+        let without_first = |bits: &u16| Some(bits & (bits - 1)).filter(|rest| *rest != 0);
+        let rests = std::iter::successors(Some(self.0).filter(|bits| *bits != 0), without_first);
+        rests.map(|bits| bits.trailing_zeros() as u8)
+    }
+
     pub(super) fn indexes(self) -> GpuIndexes {
-        (0..GPUS_PER_NODE_MAX as u8).filter(|gpu| self.contains(*gpu)).collect()
+        self.iter().collect()
     }
 }
 

@@ -111,8 +111,8 @@ pub(crate) struct Placer {
     config: Config,
     typical: TypicalPods,
     rule: Rule,
-    /// By pod shape.
-    shapes: BTreeMap<u32, Known>,
+    /// By pod shape. Boxed, since they are taken out and put back all the time.
+    shapes: BTreeMap<u32, Box<Known>>,
     /// Counts uses of `shapes`, to tell which was used last.
     uses: u64,
 }
@@ -248,15 +248,16 @@ impl Placer {
     }
 
     /// Takes out what is known of a shape, for the caller to put back; makes room for it first.
-    fn recall(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Known {
+    fn recall(&mut self, cluster: &Cluster, shape: &Shared<PodShape>) -> Box<Known> {
         self.uses += 1;
-        let known = self.shapes.remove(&shape.id()).unwrap_or_default();
+        let mut known = self.shapes.remove(&shape.id()).unwrap_or_default();
         while (self.shapes.len() + 1) * cluster.classes().slots().len() > REMEMBERED_MAX {
             let oldest = self.shapes.iter().min_by_key(|(_, known)| known.last_use);
             let Some(oldest) = oldest.map(|(id, _)| *id) else { break };
             self.shapes.remove(&oldest);
         }
-        Known { last_use: self.uses, ..known }
+        known.last_use = self.uses;
+        known
     }
 }
 
@@ -323,19 +324,24 @@ impl candidates::Judge for ShapeJudge<'_> {
             return None;
         }
         let waits = filter::must_wait(node, pod);
-        let node = &*node.seen(waits);
-        let loss = match self.rule {
-            Rule::Random => Loss { loss: 0, gpus: GpuSet::default() },
-            Rule::Plain(loss) => loss(node, pod),
-            Rule::Fgd(targets) => targets.loss(node, pod),
-            Rule::Berth(berth) => berth.loss(node, pod),
+        let judge = |node: &NodeState| {
+            let loss = match self.rule {
+                Rule::Random => Loss { loss: 0, gpus: GpuSet::default() },
+                Rule::Plain(loss) => loss(node, pod),
+                Rule::Fgd(targets) => targets.loss(node, pod),
+                Rule::Berth(berth) => berth.loss(node, pod),
+            };
+            Assessment { waits, loss, tie: self.ties.rank(node, pod) }
         };
-        Some(Assessment { waits, loss, tie: self.ties.rank(node, pod) })
+        Some(node.seen(waits, judge))
     }
 
     fn priced(&self, assessment: &Assessment, node: &NodeState) -> i64 {
         match self.rule {
-            Rule::Berth(berth) => berth.priced(self.prices, assessment.loss, &node.seen(assessment.waits), self.pod),
+            Rule::Berth(berth) => {
+                let price = |node: &NodeState| berth.priced(self.prices, assessment.loss, node, self.pod);
+                node.seen(assessment.waits, price)
+            }
             _ => assessment.loss.loss,
         }
     }

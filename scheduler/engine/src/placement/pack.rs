@@ -20,7 +20,7 @@ const PARTS: u64 = 10_000;
 pub(super) fn loss(node: &NodeState, pod: &PodShape) -> Loss {
     let (shape, free) = (&node.shape, &node.free);
     let gpus = gpus::fullest(node, pod);
-    let shared = || gpus.indexes().into_iter().filter_map(|gpu| free.gpus.get(usize::from(gpu)));
+    let shared = || gpus.iter().filter_map(|gpu| free.gpus.get(usize::from(gpu)));
     let opened = shared().filter(|left| **left == GPU).count() as u64;
     let values = [
         if pod.wants_gpu() { opened } else { u64::from(shape.gpus > 0 || shape.mig.is_some()) },

@@ -17,13 +17,12 @@ pub(super) fn choose<'a>(
     let order = |waits: bool, node: NodeId| (waits, hash(seed, pod.0, u64::from(node.0)), node);
     let (waits, node, state) = fitting.min_by_key(|(waits, node, _)| order(*waits, *node))?;
     let gpus = match shape.gpu {
-        GpuRequest::Share(share) => {
-            let state = state.seen(waits);
+        GpuRequest::Share(share) => state.seen(waits, |state| {
             let all = 0..state.free.gpus.len() as u8;
             let mut roomy: Vec<u8> = all.filter(|gpu| state.free.room_on(*gpu, &state.shape, shape.gpu)).collect();
             roomy.sort_by_key(|gpu| (hash(!seed, pod.0, u64::from(*gpu)), *gpu));
             roomy.into_iter().take(usize::from(share.devices)).collect()
-        }
+        }),
         _ => GpuSet::default(),
     };
     Some(Chosen { node, gpus, waits, loss: 0, next_loss: None })

@@ -164,7 +164,7 @@ proptest! {
         let given = Demand::Given((0..36).map(pod_shape).collect());
         let demand = if learnt { Demand::Learnt } else { given };
         let mut cluster = cluster_of(&nodes);
-        let mut follower = Placer::new(Config { policy, ties, demand, seed: 3 });
+        let mut follower = Placer::new(Config { policy, ties, demand, seed: 3, ..Config::default() });
         let mut learnt_at_last = follower.typical.clone();
         let mut shapes = Interner::new();
         for (number, (kind, what, bits)) in (0..).zip(&steps) {
@@ -192,7 +192,7 @@ proptest! {
                 cluster.place(slot.pod, Placement { shape, node: slot.node, gpus: slot.gpus, hold });
             }
             change(&mut cluster, number, *what);
-            prop_assert_eq!(crate::check::violations(&cluster), Vec::<String>::new());
+            prop_assert_eq!(crate::check::booking(&cluster), Vec::<String>::new());
         }
     }
 }
@@ -210,7 +210,7 @@ fn packed(nodes: &[NodeShape], pods: &[(PodShape, &[u64])]) -> Vec<String> {
         cluster.add_node(NodeId(id), NodeSpec { name: String::new(), shape: shape.clone() });
     }
     let demand = Demand::Given(Vec::new());
-    let mut placer = Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, seed: 0 });
+    let mut placer = Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, ..Config::default() });
     let mut shapes = Interner::new();
     let mut places = Vec::new();
     for (pod, (shape, leaving)) in (0..).zip(pods) {
@@ -242,7 +242,7 @@ fn pack_fills_what_is_in_use() {
     let (large, small, bare) = (a_node(1000, 4), a_node(1000, 2), a_node(1000, 0));
     let leaving = |(shape, _): (PodShape, &'static [u64]), who: &'static [u64]| (shape, who);
     let two = |milli| asks(1, GpuRequest::Share(Share { size: ShareSize::Milli(MilliGpu(milli)), devices: 2 }));
-    let cases: [Packing<'_'>; 10] = [
+    let cases: [Packing<'_>; 10] = [
         (
             "the node with fewer GPUs",
             vec![large.clone(), small.clone()],
@@ -351,7 +351,8 @@ fn scarce_models_cost_those_who_could_go_elsewhere() {
     }
     // Half of all pods can only run on the one node of model B, which has the smallest id of all.
     let demand = Demand::Given([pods(&["B"], 10), pods(&[], 10)].concat());
-    let mut placer = Placer::new(Config { policy: Policy::Berth, ties: TieBreak::Rank, demand, seed: 0 });
+    let config = Config { policy: Policy::Berth, ties: TieBreak::Rank, demand, seed: 0, ..Config::default() };
+    let mut placer = Placer::new(config);
     let mut shapes = Interner::new();
     let mut node_for = |models| {
         let shape = shapes.intern(pods(models, 1).remove(0));

@@ -2,14 +2,18 @@
 //! Owns the tree of queues and their accounts, kept incrementally. May not look at nodes: amounts are told to it.
 
 pub mod amounts;
+mod fair_share;
 pub(crate) mod serving;
 pub(crate) mod shares;
 pub(crate) mod standing;
+mod usage;
 pub(crate) mod waiting;
 
 use std::collections::BTreeMap;
 
 pub use amounts::Amounts;
+pub(crate) use usage::UsageBook;
+pub use usage::UsageRule;
 
 use crate::cluster::PodShape;
 use crate::cluster::Shared;
@@ -86,8 +90,6 @@ pub struct Queue {
     pub fair_share: Amounts,
     /// Waiting pods of this leaf, by shape.
     pub(crate) waiting: BTreeMap<u32, (Shared<PodShape>, u32)>,
-    /// Usage of late, where it decays instead of being forgotten.
-    pub(crate) usage: crate::usage::Usage,
 }
 
 /// All queues.
@@ -167,7 +169,6 @@ impl Queues {
                 fixed: Amounts::zero(),
                 fair_share: Amounts::zero(),
                 waiting: BTreeMap::new(),
-                usage: crate::usage::Usage::default(),
             };
             self.ranks += 1;
             self.all.insert(id, fresh);

@@ -11,7 +11,7 @@ use crate::filter::how_many;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
-use crate::rules::ClaimantPlaced;
+use crate::rules::{ClaimantPlaced, VictimOrder};
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
 use crate::trial::Trial;
@@ -44,14 +44,20 @@ pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Ac
     let considered = consider(context, index, action, &claim)?;
     let name = context.state.name(gang);
     context.report.note(|| format!("  {name}: may {}, {} units to ask", action.name(), considered.len()));
-    single_node(context, action, &claim, &considered).or_else(|| across_nodes(context, action, &claim, &considered))
+    let on_one_node = match context.rules.victims {
+        VictimOrder::Youngest => single_node(context, action, &claim, &considered),
+        VictimOrder::LeastLoss => cheapest(context, action, &claim, &considered),
+    };
+    on_one_node.or_else(|| across_nodes(context, action, &claim, &considered))
 }
 
 /// Everything that could be asked for, in the order of asking; `None` where even all of it would not do.
 fn consider(context: &Context<'_>, index: &VictimIndex, action: Action, claim: &Claim) -> Option<Vec<Considered>> {
     let mut asking = Asking::new(context.state, index, action, claim, context.rules, context.now);
-    let mut considered = Vec::new();
-    while let Some(unit) = asking.next(context.state) {
+    let mut considered: Vec<Considered> = Vec::new();
+    let mut latest: BTreeMap<GangId, usize> = BTreeMap::new();
+    while let Some(mut unit) = asking.next(context.state) {
+        unit.before = latest.insert(unit.gang, considered.len());
         considered.push(unit);
     }
     Some(considered).filter(|considered| !considered.is_empty())
@@ -66,7 +72,8 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
             on_node.entry(*node).or_default().push(newest);
         }
         for node in by_name(context.state, &unit.nodes) {
-            let set: Vec<&Considered> = on_node[&node].iter().map(|index| &considered[*index]).collect();
+            let set = with_surplus(considered, &on_node[&node]);
+            let set = units(considered, &set);
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -76,6 +83,66 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
         }
     }
     None
+}
+
+/// Once one set would do, so many more units are looked at for a cheaper one.
+const LOOK_FURTHER: usize = 256;
+
+/// So many sets are tried, the cheapest first.
+const SETS_TRIED: usize = 32;
+
+/// Sets on one node that lose as little as possible: of the lowest priority first, then of the least loss, then of the fewest
+/// units. Only queues from which something would be taken without this choice are taken from.
+fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+    let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
+    let mut room = Room::of(context, claim);
+    let mut sets: BTreeSet<(i64, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut stop = considered.len();
+    let mut queues: BTreeSet<QueueId> = considered.iter().map(|unit| unit.queue).collect();
+    for (newest, unit) in considered.iter().enumerate() {
+        if newest >= stop {
+            break;
+        }
+        if !queues.contains(&unit.queue) {
+            continue;
+        }
+        for node in by_name(context.state, &unit.nodes) {
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            for set in [&[newest][..], here] {
+                let mut set = with_surplus(considered, set);
+                if !room.could_do_with(context.state, &units(considered, &set)) {
+                    continue;
+                }
+                room.drop_unneeded(context.state, considered, &mut set);
+                if sets.is_empty() {
+                    stop = stop.min(newest + LOOK_FURTHER);
+                    queues = set.iter().map(|index| considered[*index].queue).collect();
+                }
+                let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let loss = set.iter().map(|index| considered[*index].loss).sum();
+                sets.insert((highest, loss, set.len(), set));
+            }
+        }
+    }
+    let mut cheapest_first = sets.into_iter().take(SETS_TRIED);
+    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(considered, &set)))
+}
+
+fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
+    set.iter().map(|index| &considered[*index]).collect()
+}
+
+/// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
+fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
+    let mut all: BTreeSet<usize> = BTreeSet::new();
+    for index in set {
+        let mut next = Some(*index);
+        while let Some(index) = next.filter(|index| all.insert(*index)) {
+            next = considered[index].before;
+        }
+    }
+    all.into_iter().collect()
 }
 
 /// After every step: everything so far.
@@ -141,6 +208,20 @@ impl Room {
             node.without(place);
             for ((shape, _, there), before) in self.wanted.iter_mut().zip(before) {
                 *there = *there + u64::from(how_many(node, shape)) - before;
+            }
+        }
+    }
+
+    /// Takes units out of a set that would do without them, those that lose most first.
+    fn drop_unneeded(&mut self, state: &State, considered: &[Considered], set: &mut Vec<usize>) {
+        let mut costliest_first = set.clone();
+        costliest_first.sort_by_key(|index| (std::cmp::Reverse(considered[*index].loss), *index));
+        for index in costliest_first {
+            let without: Vec<usize> = set.iter().copied().filter(|other| *other != index).collect();
+            let is_last =
+                without.iter().all(|other| considered[*other].gang != considered[index].gang || *other < index);
+            if is_last && !without.is_empty() && self.could_do_with(state, &units(considered, &without)) {
+                *set = without;
             }
         }
     }

@@ -11,7 +11,7 @@ mod reclaim;
 use std::collections::BTreeSet;
 
 pub(crate) use attempt::Outcome;
-pub(crate) use order::VictimIndex;
+pub(crate) use order::{VictimIndex, unit_loss};
 
 use crate::cycle::Context;
 use crate::gang::Chunk;

@@ -76,10 +76,15 @@ fn place(state: &State, rules: &Rules, now: Timestamp, id: GangId, gang: &Gang, 
     }
 }
 
-/// What is lost when the next unit of a gang is taken: the work since its last checkpoint, and the time to start again.
+/// What is lost when the next unit of a gang is taken.
 fn loss(state: &State, rules: &Rules, now: Timestamp, gang: &Gang, gone: &BTreeSet<PodId>) -> i128 {
-    let Some(unit) = next_unit(gang, |pod| is_active(state, pod) && !gone.contains(&pod)) else { return 0 };
-    let gpu: i64 = unit.pods.iter().map(|pod| holds(state, *pod).get(amounts::GPU)).sum();
+    let unit = next_unit(gang, |pod| is_active(state, pod) && !gone.contains(&pod));
+    unit.map_or(0, |unit| unit_loss(state, rules, now, gang, &unit.pods))
+}
+
+/// What is lost with some pods: their work since the last checkpoint, and the time to start again.
+pub(crate) fn unit_loss(state: &State, rules: &Rules, now: Timestamp, gang: &Gang, pods: &[PodId]) -> i128 {
+    let gpu: i64 = pods.iter().map(|pod| holds(state, *pod).get(amounts::GPU)).sum();
     let saved = gang.spec.last_checkpoint.max(gang.spec.started);
     let unsaved = saved.map_or(0, |saved| now.0.saturating_sub(saved.0));
     i128::from(gpu.max(1)) * i128::from(unsaved + rules.restart_cost_ms)
@@ -93,10 +98,17 @@ pub(super) fn is_active(state: &State, pod: PodId) -> bool {
 #[derive(Debug, Clone)]
 pub(super) struct Considered {
     pub(super) queue: QueueId,
+    pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
     pub(super) amounts: Amounts,
+    /// The unit of the same gang that goes before it, as a position in the order of asking.
+    pub(super) before: Option<usize>,
     /// Where its pods are.
     pub(super) nodes: BTreeSet<NodeId>,
+    /// Of its gang.
+    pub(super) priority: i64,
+    /// What is lost with it, in GPU-thousandths times ms.
+    pub(super) loss: i128,
 }
 
 /// The next unit of a leaf.
@@ -236,8 +248,16 @@ impl<'a> Asking<'a> {
         if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !self.spend(state, &unit.pods) {
             return None;
         }
-        let mut considered =
-            Considered { queue: gang.spec.queue, pods: unit.pods, amounts: Amounts::zero(), nodes: BTreeSet::new() };
+        let mut considered = Considered {
+            queue: gang.spec.queue,
+            gang: id,
+            before: None,
+            amounts: Amounts::zero(),
+            nodes: BTreeSet::new(),
+            priority: gang.spec.priority,
+            loss: unit_loss(state, self.rules, self.now, gang, &unit.pods),
+            pods: unit.pods,
+        };
         for place in considered.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)) {
             considered.amounts.add(&state.held(place), 1);
             considered.nodes.insert(place.node);

@@ -8,7 +8,7 @@
 use super::super::gpus::GpuSet;
 use super::super::typical::TypicalPods;
 use crate::cluster::{ClassId, Classes, GpuRequest, NodeState, PodShape};
-use crate::units::{GPU, MilliGpu};
+use crate::units::GPU;
 
 /// Demand that only part of the cluster can serve.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,8 +129,8 @@ impl Scarcity {
         let whole_after = match pod.gpu {
             GpuRequest::None => whole,
             GpuRequest::Share(_) => {
-                let broken = |(gpu, left): &(u8, &MilliGpu)| share_gpus.contains(*gpu) && **left == GPU;
-                whole - (0u8..).zip(&free.gpus).filter(broken).count()
+                let is_whole = |gpu: &u8| free.gpus.get(usize::from(*gpu)) == Some(&GPU);
+                whole - share_gpus.iter().filter(is_whole).count()
             }
             GpuRequest::Whole(count) => whole - count,
         };

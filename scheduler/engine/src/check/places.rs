@@ -1,0 +1,172 @@
+//! Is there room for whoever was given a place, and may it be there?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::{Ledger, Spot, Stand};
+use super::load::{lines, misfit};
+use super::plan::{Given, Step};
+use crate::cluster::{NodeShape, PodShape, Taint, TaintEffect, Toleration};
+use crate::filter::affinity::{PodTerms, Term};
+use crate::gang::Stage;
+use crate::units::{NodeId, PodId};
+
+/// Nodes that got more than they have, now or once those that leave have gone.
+pub(super) fn overfull(step: &Step<'_, '_>) -> Vec<String> {
+    let touched: BTreeSet<NodeId> = step.plan.given.iter().map(|given| given.spot.node).collect();
+    touched.into_iter().flat_map(|node| too_much(step.ledger, node)).collect()
+}
+
+fn too_much(ledger: &Ledger<'_>, node: NodeId) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (when, of) in [("now", Stand::now as fn(&Stand) -> Option<&Spot>), ("later", Stand::later)] {
+        for line in lines_with(ledger, node, of, &[]).into_iter().filter(|line| line.used > line.all) {
+            let (name, all) = (ledger.node_name(node), line.all);
+            wrong.push(format!("{} {} of {name} given out {when}, and it has {all}", line.used, line.what));
+        }
+    }
+    wrong
+}
+
+/// Is there room, later, for some pods more at these places?
+pub(super) fn has_room(ledger: &Ledger<'_>, more: &[(PodId, Spot)]) -> bool {
+    let nodes: BTreeSet<NodeId> = more.iter().map(|(_, spot)| spot.node).collect();
+    let lines = nodes.into_iter().flat_map(|node| lines_with(ledger, node, Stand::later, more));
+    lines.into_iter().all(|line| line.used <= line.all)
+}
+
+fn lines_with(
+    ledger: &Ledger<'_>,
+    node: NodeId,
+    of: fn(&Stand) -> Option<&Spot>,
+    more: &[(PodId, Spot)],
+) -> Vec<super::load::Line> {
+    let Some(shape) = ledger.node(node) else { return Vec::new() };
+    let there = ledger.on_node(node).filter_map(|pod| Some((pod, of(ledger.stand(pod))?)));
+    let all = there.chain(more.iter().map(|(pod, spot)| (*pod, spot))).filter(|(_, spot)| spot.node == node);
+    lines(shape, all.filter_map(|(pod, spot)| Some((&*ledger.pod(pod)?.shape, spot.gpus.as_slice()))))
+}
+
+/// Pods on nodes that do not take them, whoever else is there.
+pub(super) fn kept_off(step: &Step<'_, '_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for Given { pod, spot, .. } in &step.plan.given {
+        let (Some(known), Some(shape)) = (step.ledger.pod(*pod), step.ledger.node(spot.node)) else { continue };
+        let (name, node) = (step.ledger.pod_name(*pod), step.ledger.node_name(spot.node));
+        let plain = node.trim_matches('`');
+        wrong.extend(misfit(plain, shape, &known.shape, &spot.gpus).into_iter().map(|what| format!("{name} {what}")));
+        if shape.unschedulable {
+            wrong.push(format!("{name} is put on {node}, which is cordoned"));
+        }
+        if let Some(taint) = untolerated(shape, &known.shape) {
+            wrong.push(format!("{name} is put on {node} and does not tolerate its taint `{}`", taint.key));
+        }
+        let named = known.terms.as_deref().and_then(|terms| terms.node_names.as_ref());
+        if named.is_some_and(|names| !names.contains(plain)) {
+            wrong.push(format!("{name} is put on {node}, which is not among the nodes it names"));
+        }
+    }
+    wrong
+}
+
+fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
+    let tolerates = |toleration: &Toleration, taint: &Taint| {
+        let key = toleration.key.is_none() || toleration.key.as_ref() == Some(&taint.key);
+        let value = toleration.value.is_none() || toleration.value.as_ref() == Some(&taint.value);
+        let effect = toleration.effect.is_none() || toleration.effect == Some(taint.effect);
+        key && value && effect
+    };
+    let mut hard = node.taints.iter().filter(|taint| taint.effect != TaintEffect::PreferNoSchedule);
+    hard.find(|taint| !pod.tolerations.iter().any(|toleration| tolerates(toleration, taint)))
+}
+
+/// Pods with somebody they must not be with, or without somebody they must be with.
+pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
+    let given: BTreeMap<PodId, NodeId> = step.plan.given.iter().map(|given| (given.pod, given.spot.node)).collect();
+    let mut wrong = Vec::new();
+    let mut alone: Vec<(PodId, &Term)> = Vec::new();
+    for (&pod, &node) in &given {
+        let name = step.ledger.pod_name(pod);
+        wrong.extend(repelled(step.ledger, pod, node).into_iter().map(|other| {
+            let (other, node) = (step.ledger.pod_name(other), step.ledger.node_name(node));
+            format!("{name} is put on {node}, in a domain with {other}, where one of them must not be")
+        }));
+        for term in terms(step.ledger, pod).map_or(&[][..], |terms| &terms.affinity) {
+            let matching: Vec<(PodId, NodeId)> =
+                around(step.ledger, pod).filter(|(other, _)| fits(step.ledger, term, *other)).collect();
+            if matching.iter().any(|(_, there)| share(step.ledger, term, node, *there)) {
+                continue;
+            }
+            // The first of its kind may start anywhere: nobody like it was there before this plan.
+            if fits(step.ledger, term, pod) && matching.iter().all(|(other, _)| given.contains_key(other)) {
+                alone.push((pod, term));
+                continue;
+            }
+            wrong.push(format!("{name} is put on {}, with nobody it must be with", step.ledger.node_name(node)));
+        }
+    }
+    for (index, (pod, term)) in alone.iter().enumerate() {
+        let like = |(other, theirs): &&(PodId, &Term)| {
+            other != pod && fits(step.ledger, term, *other) && fits(step.ledger, theirs, *pod)
+        };
+        if let Some((other, _)) = alone[..index].iter().find(like) {
+            let (name, other) = (step.ledger.pod_name(*pod), step.ledger.pod_name(*other));
+            wrong.push(format!("{name} and {other} must be together and are not"));
+        }
+    }
+    wrong
+}
+
+/// Who must not be in a domain with a pod on this node, by its own terms or by theirs.
+pub(super) fn repelled(ledger: &Ledger<'_>, pod: PodId, node: NodeId) -> Vec<PodId> {
+    let apart = |one: PodId, other: PodId, there: NodeId| {
+        let mut terms = terms(ledger, one).map_or(&[][..], |terms| &terms.anti_affinity).iter();
+        terms.any(|term| fits(ledger, term, other) && share(ledger, term, node, there))
+    };
+    let both = |other: &(PodId, NodeId)| apart(pod, other.0, other.1) || apart(other.0, pod, other.1);
+    around(ledger, pod).filter(both).map(|(other, _)| other).collect()
+}
+
+/// Everybody else that says or shows something and stays or comes.
+fn around<'l>(ledger: &'l Ledger<'_>, but: PodId) -> impl Iterator<Item = (PodId, NodeId)> + 'l {
+    let others = ledger.with_terms.iter().copied().filter(move |other| *other != but);
+    others.filter_map(|other| Some((other, ledger.stand(other).later()?.node)))
+}
+
+fn terms<'l>(ledger: &Ledger<'l>, pod: PodId) -> Option<&'l PodTerms> {
+    ledger.pod(pod)?.terms.as_deref()
+}
+
+/// Does the term speak of the pod?
+fn fits(ledger: &Ledger<'_>, term: &Term, pod: PodId) -> bool {
+    let has = |(key, value)| terms(ledger, pod).is_some_and(|terms| terms.labels.get(key) == Some(value));
+    !term.match_labels.is_empty() && term.match_labels.iter().all(has)
+}
+
+/// Are two nodes in one domain of the term?
+fn share(ledger: &Ledger<'_>, term: &Term, one: NodeId, other: NodeId) -> bool {
+    if term.topology_key == Term::NODE {
+        return one == other;
+    }
+    let value = |node| ledger.node(node).and_then(|shape| shape.labels.get(&term.topology_key));
+    value(one).is_some() && value(one) == value(other)
+}
+
+/// Pods that start while others of their chunk still wait for what a subgroup needs (rule P3).
+pub(super) fn too_early(step: &Step<'_, '_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for gang in step.plan.gangs() {
+        let Some(tree) = step.ledger.gang(gang).map(|gang| &gang.tree) else { continue };
+        let of_gang = || step.plan.given.iter().filter(|given| given.gang == gang);
+        let short = |at: usize, pods: &[PodId]| {
+            let settled = |pod: &&PodId| matches!(step.ledger.stand(**pod).stage, Stage::Placed | Stage::Running);
+            let waits = of_gang().any(|given| !given.at_once && pods.contains(&given.pod));
+            waits && pods.iter().filter(settled).count() < tree.branch(at).min_member as usize
+        };
+        let waits = step.ledger.members(gang).iter().enumerate().any(|(at, pods)| tree.is_leaf(at) && short(at, pods));
+        for given in of_gang().filter(|given| waits && given.at_once) {
+            let (pod, gang) = (step.ledger.pod_name(given.pod), step.ledger.gang_name(gang));
+            wrong.push(format!("{pod} is bound while {gang} still waits for what it needs"));
+        }
+    }
+    wrong
+}

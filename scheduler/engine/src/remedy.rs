@@ -1,0 +1,121 @@
+//! The smallest change that would admit a gang that waits: a bound that is raised, a wider level of its topology, or others
+//! that would have to go although the rules protect them.
+
+use std::collections::BTreeSet;
+
+use crate::cycle::Context;
+use crate::decision::{Remedy, WaitCause};
+use crate::gang::Chunk;
+use crate::search::Search;
+use crate::state::{State, Whereabouts};
+use crate::trial::Trial;
+use crate::units::{GangId, PodId};
+use crate::victims::unit_loss;
+
+/// What would help a gang with this cause of waiting, if anything was found.
+pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause) -> Option<Remedy> {
+    match cause {
+        WaitCause::Limit(over) => {
+            let (queue, resource) = (over.queue.clone(), over.resource.clone());
+            Some(Remedy::RaiseLimit { queue, resource, by: over.would_use - over.bound })
+        }
+        WaitCause::Deserved(over) => {
+            let (queue, resource) = (over.queue.clone(), over.resource.clone());
+            Some(Remedy::RaiseDeserved { queue, resource, by: over.would_use - over.bound })
+        }
+        WaitCause::Room { .. } => {
+            let chunk = context.state.next_chunk(id);
+            wider_topology(context, id, &chunk).or_else(|| without_others(context, id, &chunk))
+        }
+        WaitCause::Quorum { .. } | WaitCause::Steps => None,
+    }
+}
+
+/// The narrowest wider level at which the gang would fit.
+fn wider_topology(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Option<Remedy> {
+    let gang = context.state.gangs.get(&id)?;
+    let required = gang.tree.branches().iter().find_map(|branch| {
+        let wish = branch.topology.as_ref().filter(|wish| wish.required.is_some())?;
+        let topology = context.state.topologies.get(&wish.topology)?;
+        Some((topology.levels.clone(), topology.depth(wish.required.as_ref()?)?))
+    });
+    let (levels, depth) = required?;
+    (1..=depth).find_map(|widened| {
+        let mut trial = Trial::on(context.state);
+        let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
+        search.widened = widened;
+        search.place(id, chunk).ok()?;
+        let level = depth.checked_sub(widened + 1).and_then(|index| levels.get(index)).cloned();
+        Some(Remedy::WiderTopology { level })
+    })
+}
+
+/// Whoever would have to go, cheapest loss first and then only those really needed.
+fn without_others(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Option<Remedy> {
+    let mut others: Vec<(i128, GangId)> = Vec::new();
+    for other in context.state.evictable.iter().filter(|other| **other != id) {
+        let Some(gang) = context.state.gangs.get(other) else { continue };
+        let pods: Vec<PodId> = gang.pods().collect();
+        others.push((unit_loss(context.state, context.rules, context.now, gang, &pods), *other));
+    }
+    others.sort_unstable();
+    let mut trial = Trial::on(context.state);
+    let mut gone: Vec<(GangId, Vec<(PodId, Whereabouts)>)> = Vec::new();
+    for (_, other) in others {
+        let homes = leave(&mut trial, other);
+        gone.push((other, homes));
+        if !may_fit(context.placer, trial.state(), chunk) {
+            continue;
+        }
+        let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
+        search.promise = true;
+        if search.place(id, chunk).is_ok() {
+            let needed = without_those_who_may_stay(&mut trial, gone);
+            let names: BTreeSet<String> = needed.iter().map(|gang| trial.state().name(*gang).to_string()).collect();
+            return Some(Remedy::Without { gangs: names.into_iter().collect() });
+        }
+        if context.steps.left == 0 {
+            return None;
+        }
+    }
+    None
+}
+
+fn leave(trial: &mut Trial<'_>, gang: GangId) -> Vec<(PodId, Whereabouts)> {
+    let pods: Vec<PodId> = trial.state().gangs.get(&gang).map(|gang| gang.pods().collect()).unwrap_or_default();
+    let mut homes = Vec::new();
+    for pod in pods {
+        let home = trial.state().whereabouts(pod);
+        if home.stage.is_active() {
+            trial.set(pod, Whereabouts::PENDING);
+            homes.push((pod, home));
+        }
+    }
+    homes
+}
+
+/// A cheap necessary condition: enough places for each pod of the chunk by itself.
+fn may_fit(placer: &mut crate::placement::Placer, state: &State, chunk: &Chunk) -> bool {
+    let mut pods = chunk.pods().filter_map(|pod| state.pods.get(&pod));
+    pods.all(|pod| placer.capacity(&state.cluster, &pod.shape, None, 1) > 0)
+}
+
+/// Puts everybody back for whom there is room beside the gang, the costliest first; returns the others.
+fn without_those_who_may_stay(trial: &mut Trial<'_>, gone: Vec<(GangId, Vec<(PodId, Whereabouts)>)>) -> Vec<GangId> {
+    let mut needed = Vec::new();
+    for (gang, homes) in gone.into_iter().rev() {
+        let mark = trial.mark();
+        let stays = homes.iter().all(|(pod, home)| {
+            let fits = home.place.as_ref().is_some_and(|place| trial.state().cluster.fits_later(place));
+            if fits {
+                trial.set(*pod, home.clone());
+            }
+            fits
+        });
+        if !stays {
+            trial.undo_to(mark);
+            needed.push(gang);
+        }
+    }
+    needed
+}

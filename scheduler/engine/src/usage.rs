@@ -1,3 +1,0 @@
-//! temporary
-#[derive(Debug, Clone, Default)]
-pub struct Usage;
