@@ -125,9 +125,15 @@ fn explain_tells_shares_tries_decisions_and_reasons() {
     }
 }
 
+/// Those in `open` show what is not done yet, or not rightly.
 #[test]
 fn the_scenarios_of_this_project_end_as_expected() {
-    let output = berth(Path::new(".."), "scenario run tests/scenarios");
+    let folder = Path::new("../tests/scenarios");
+    let entries = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<String> =
+        entries.filter(|path| !path.ends_with("open")).map(|path| path.display().to_string()).collect();
+    paths.sort();
+    let output = berth(Path::new("."), &format!("scenario run {}", paths.join(" ")));
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
 
