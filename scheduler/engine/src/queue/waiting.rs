@@ -47,7 +47,7 @@ struct Line {
 }
 
 /// Every line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Waiting {
     kinds: Interner<Kind>,
     /// Keeps the kinds of present lines from being forgotten.
@@ -57,19 +57,6 @@ pub(crate) struct Waiting {
     open: BTreeSet<LineId>,
     /// Gangs that changed since they were last put in line.
     changed: BTreeSet<GangId>,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Waiting {
-            kinds: Interner::new(),
-            kept: BTreeMap::new(),
-            lines: BTreeMap::new(),
-            places: BTreeMap::new(),
-            open: BTreeSet::new(),
-            changed: BTreeSet::new(),
-        }
-    }
 }
 
 impl Waiting {
