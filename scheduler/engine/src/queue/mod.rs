@@ -99,6 +99,8 @@ pub struct Queues {
     children: BTreeMap<Option<QueueId>, Vec<QueueId>>,
     models: Vec<String>,
     ranks: u32,
+    /// All there was when shares were last worked out.
+    pub(crate) total: Amounts,
 }
 
 impl Queues {

@@ -29,27 +29,28 @@ pub(super) struct Place {
     gang: Reverse<GangId>,
 }
 
-/// Who could give way, by leaf queue; made once per pass and kept in step.
-#[derive(Debug)]
+/// Who could give way, by leaf queue: sorted when a leaf is first asked in a pass, and kept in step from then on.
+#[derive(Debug, Default)]
 pub(crate) struct VictimIndex {
     leaves: BTreeMap<QueueId, BTreeSet<Place>>,
     places: BTreeMap<GangId, Place>,
 }
 
 impl VictimIndex {
-    /// Every preemptible gang with active pods; `None` if there is none.
-    pub(crate) fn of(state: &State, rules: &Rules, now: Timestamp) -> Option<Self> {
-        let mut index = VictimIndex { leaves: BTreeMap::new(), places: BTreeMap::new() };
-        for &gang in &state.evictable {
-            index.refresh(state, rules, now, gang);
+    /// Sorts the preemptible gangs of the leaves that a claimant may ask.
+    pub(super) fn prepare(&mut self, state: &State, rules: &Rules, now: Timestamp, action: Action, claim: &Claim) {
+        for (&leaf, gangs) in &state.evictable {
+            if !self.leaves.contains_key(&leaf) && action.may_ask_queue(state, claim, leaf) {
+                self.leaves.insert(leaf, BTreeSet::new());
+                gangs.iter().for_each(|gang| self.refresh(state, rules, now, *gang));
+            }
         }
-        (!index.places.is_empty()).then_some(index)
     }
 
     /// Puts one gang where it belongs by now.
     pub(crate) fn refresh(&mut self, state: &State, rules: &Rules, now: Timestamp, id: GangId) {
         let Some(gang) = state.gangs.get(&id) else { return };
-        let leaf = self.leaves.entry(gang.spec.queue).or_default();
+        let Some(leaf) = self.leaves.get_mut(&gang.spec.queue) else { return };
         if let Some(old) = self.places.remove(&id) {
             leaf.remove(&old);
         }
@@ -103,6 +104,8 @@ pub(super) struct Considered {
     pub(super) amounts: Amounts,
     /// The unit of the same gang that goes before it, as a position in the order of asking.
     pub(super) before: Option<usize>,
+    /// Its gang goes on without it.
+    pub(super) surplus: bool,
     /// Where its pods are.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Of its gang.
@@ -133,13 +136,13 @@ pub(super) struct Asking<'a> {
     siblings: BTreeMap<Option<QueueId>, PriorityQueue<QueueId, Standing, BuildHasherDefault<DefaultHasher>>>,
     gone: BTreeSet<PodId>,
     taken: BTreeMap<QueueId, Amounts>,
-    budgets: BTreeMap<&'a str, u32>,
+    budgets: BTreeMap<String, u32>,
     total: Amounts,
 }
 
 impl<'a> Asking<'a> {
     pub(super) fn new(
-        state: &'a State,
+        state: &State,
         index: &'a VictimIndex,
         action: Action,
         claim: &'a Claim,
@@ -159,8 +162,8 @@ impl<'a> Asking<'a> {
             siblings: BTreeMap::new(),
             gone: BTreeSet::new(),
             taken: BTreeMap::new(),
-            budgets: state.budgets.iter().map(|(name, budget)| (name.as_str(), budget.allowed)).collect(),
-            total: state.total(),
+            budgets: state.budgets.iter().map(|(name, budget)| (name.clone(), budget.allowed)).collect(),
+            total: state.queues.total.clone(),
         };
         for (leaf, _) in asked {
             asking.advance(state, *leaf);
@@ -184,7 +187,9 @@ impl<'a> Asking<'a> {
             self.taken.entry(id).or_insert_with(Amounts::zero).add(&unit.amounts, 1);
         }
         let id = place.gang.0;
-        if let Some(gang) = state.gangs.get(&id) {
+        if unit.surplus
+            && let Some(gang) = state.gangs.get(&id)
+        {
             let left = self::place(state, self.rules, self.now, id, gang, &self.gone);
             self.again.entry(leaf).or_default().insert(left);
         }
@@ -252,6 +257,7 @@ impl<'a> Asking<'a> {
             queue: gang.spec.queue,
             gang: id,
             before: None,
+            surplus: unit.surplus,
             amounts: Amounts::zero(),
             nodes: BTreeSet::new(),
             priority: gang.spec.priority,
