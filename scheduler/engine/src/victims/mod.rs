@@ -121,6 +121,9 @@ pub(crate) type Before = std::collections::BTreeMap<QueueId, Amounts>;
 
 /// One pass: every waiting gang in its turn, each with at most one attempt. What an attempt does is there for the next.
 pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
+    if context.waiting.len() == 0 {
+        return;
+    }
     let Some(mut victims) = VictimIndex::of(context.state, context.rules, context.now) else { return };
     let entries = context.waiting.lines(true).map(|(line, turn)| (line.queue, line, turn.clone()));
     let mut serving = Serving::of(context.state, entries);
