@@ -92,6 +92,8 @@ pub struct State {
     pub(crate) evictable: BTreeSet<GangId>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
+    /// Gangs that have been given places and may not run yet.
+    pub(crate) starting: BTreeSet<GangId>,
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
     trees: Interner<Tree>,
@@ -197,6 +199,7 @@ impl State {
         self.gangs.remove(&id);
         self.evictable.remove(&id);
         self.suspects.remove(&id);
+        self.starting.remove(&id);
         self.promised.remove(&id);
     }
 
