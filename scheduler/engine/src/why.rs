@@ -1,12 +1,9 @@
 //! Why a gang waits, worked out when a cycle is over.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod room;
 
-use crate::cluster::{PodShape, Shared};
 use crate::cycle::Context;
-use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
-use crate::placement::Placer;
+use crate::decision::{OverQuota, WaitCause, Why};
 use crate::queue::amounts;
 use crate::queue::waiting::LineId;
 use crate::remedy;
@@ -47,7 +44,7 @@ fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
             WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
         }
         Miss::Steps => WaitCause::Steps,
-        Miss::Room => room(state, context.placer, id),
+        Miss::Room => room::room(context.state, context.placer, id),
     };
     let reserved = context.reservations.of(id).map(|reservation| reservation.from);
     Why { cause, reserved, remedy: None }
@@ -77,32 +74,6 @@ fn over(
     let bound = known.and_then(|queue| bound(state.queues.quota(queue, resource))).unwrap_or(0);
     let name = known.map(|queue| queue.spec.name.clone()).unwrap_or_default();
     OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound }
-}
-
-fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
-    let chunk = state.next_chunk(id);
-    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
-        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-    }
-    let need = chunk.len() as u64;
-    let mut fit = 0;
-    let mut worst: Option<(u64, Shared<PodShape>)> = None;
-    for (shape, wanted) in shapes.into_values() {
-        let capacity = placer.capacity(&state.cluster, &shape, None, wanted);
-        fit += capacity.min(wanted);
-        let missing = wanted - capacity.min(wanted);
-        if worst.as_ref().is_none_or(|(most, _)| missing > *most) {
-            worst = Some((missing, shape));
-        }
-    }
-    let nodes = match worst {
-        Some((_, shape)) => placer.why_not(&state.cluster, &shape),
-        None => {
-            Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
-        }
-    };
-    WaitCause::Room { fit, need, nodes }
 }
 
 /// The name of an accounted resource.
