@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::gang::{PassedOver, Stage, Turn};
+use crate::gang::{PassedOver, Stage};
 use crate::queue::serving::Serving;
 use crate::reservation;
 use crate::rules::WaitingRule;
@@ -59,18 +59,9 @@ pub(crate) fn allocate(context: &mut Context<'_>) {
     if context.rules.waiting != WaitingRule::Skip {
         context.waiting.unblock_heads(); // whoever stands first must be asked, or others would pass unnoticed
     }
-    for set_back in [false, true] {
-        serve(context, set_back);
-    }
-}
-
-/// Everybody in turn, but those whose binds fail; or only those.
-fn serve(context: &mut Context<'_>, set_back: bool) {
     let mut heads: BTreeSet<QueueId> = BTreeSet::new();
     let mut missed: Vec<GangId> = Vec::new();
-    let here = |turn: &Turn| turn.set_back == set_back;
-    let lines = context.waiting.lines(false).filter(|(_, turn)| here(turn));
-    let entries = lines.map(|(line, turn)| (line.queue, line, turn.clone()));
+    let entries = context.waiting.lines(false).map(|(line, turn)| (line.queue, line, turn.clone()));
     let mut serving = Serving::of(context.state, entries);
     while let Some((queue, line, gang)) = serving.peek() {
         let chunk = context.state.next_chunk(gang);
@@ -89,7 +80,7 @@ fn serve(context: &mut Context<'_>, set_back: bool) {
                 context.report.note(|| format!("  {name}: {} pods placed", chosen.len()));
                 context.report.placed(context.state, gang, &chosen);
                 for changed in context.waiting.refresh(context.state, context.rules, gang).into_iter().flatten() {
-                    let head = context.waiting.head(changed).filter(|turn| here(turn)).cloned();
+                    let head = context.waiting.head(changed).cloned();
                     serving.set(context.state, changed.queue, changed, head);
                 }
                 serving.restand(context.state, queue);
@@ -97,7 +88,7 @@ fn serve(context: &mut Context<'_>, set_back: bool) {
             Err(miss) => {
                 drop(trial);
                 context.reservations.let_go(&mut context.state.cluster);
-                if miss == Miss::Room && !set_back && heads.insert(queue) {
+                if miss == Miss::Room && heads.insert(queue) {
                     missed.push(gang);
                     if reservation::reserve(context, gang) {
                         let from = context.reservations.of(gang).and_then(|reservation| reservation.from);

@@ -81,10 +81,9 @@ impl Context<'_> {
         self.waiting.catch_up(self.state, self.rules);
     }
 
-    /// A gang that came just now leaves others in peace for as long as it says; one whose binds fail, until one comes off.
+    /// A gang that came just now leaves others in peace for as long as it says.
     pub(crate) fn may_make_room(&self, gang: GangId) -> bool {
-        let Some(gang) = self.state.gangs.get(&gang) else { return false };
-        let age = self.now.0.saturating_sub(gang.spec.created.0);
-        age >= gang.spec.preemption_delay_ms && !gang.is_set_back()
+        let spec = self.state.gangs.get(&gang).map(|gang| &gang.spec);
+        spec.is_some_and(|spec| self.now.0.saturating_sub(spec.created.0) >= spec.preemption_delay_ms)
     }
 }

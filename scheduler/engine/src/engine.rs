@@ -4,7 +4,7 @@ use crate::cluster::{GPUS_PER_NODE_MAX, Hold, Interner, NodeSpec, Placement, Pod
 use crate::cycle::{self, Context, Pass};
 use crate::decision::Decision;
 use crate::event::{Event, EventError};
-use crate::gang::{Gang, GangSpec, Stage};
+use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, UsageBook, shares};
@@ -134,12 +134,7 @@ impl Engine {
             Event::PodAdded { pod, spec } => return self.add_pod(pod, spec, now),
             Event::PodGone { pod } => self.pod_gone(pod, false)?,
             Event::PodSucceeded { pod } => self.pod_gone(pod, true)?,
-            Event::BindFailed { pod } => {
-                self.back_to_waiting(pod, |stage| stage == Stage::Placed)?;
-                if let Some(gang) = self.gang_of(pod) {
-                    gang.failed_binds = gang.failed_binds.saturating_add(1);
-                }
-            }
+            Event::BindFailed { pod } => self.back_to_waiting(pod, |stage| stage == Stage::Placed)?,
             Event::NominationExpired { pod } => {
                 self.back_to_waiting(pod, |stage| matches!(stage, Stage::Nominated { .. }))?;
             }
@@ -416,16 +411,11 @@ impl Engine {
         let place = there.place.filter(|_| matches!(there.stage, Stage::Placed | Stage::Running));
         let place = place.ok_or(EventError::NotPlaced { pod })?;
         self.state.set(pod, Whereabouts::at(Stage::Running, place));
-        if let Some(gang) = self.gang_of(pod) {
+        let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
+        if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
             gang.spec.started.get_or_insert(now);
-            gang.failed_binds = 0;
         }
         Ok(())
-    }
-
-    fn gang_of(&mut self, pod: PodId) -> Option<&mut Gang> {
-        let gang = self.state.pods.get(&pod)?.gang;
-        self.state.gangs.get_mut(&gang)
     }
 
     fn pod_changed(&mut self, pod: PodId) {

@@ -388,9 +388,9 @@ impl State {
             rebuilt.queues.set(id, queue.spec.clone());
         }
         for (&id, gang) in &self.gangs {
-            let (passed_over, failed_binds) = (gang.passed_over, gang.failed_binds);
+            let passed_over = gang.passed_over;
             let tree = rebuilt.trees.intern(Tree::clone(&gang.tree));
-            rebuilt.gangs.insert(id, Gang { passed_over, failed_binds, ..Gang::new(gang.spec.clone(), tree) });
+            rebuilt.gangs.insert(id, Gang { passed_over, ..Gang::new(gang.spec.clone(), tree) });
         }
         for (&id, pod) in &self.pods {
             rebuilt.add_pod(id, pod.clone());

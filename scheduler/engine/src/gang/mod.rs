@@ -315,20 +315,14 @@ pub struct Gang {
     pub members: SmallVec<[Members; 1]>,
     /// When others were first placed although it had its turn before them, if they were.
     pub passed_over: Option<PassedOver>,
-    /// How many binds of its pods have failed since one last came off.
-    pub failed_binds: u32,
 }
-
-/// One bind may fail by chance. From the second on, others go first: or one that can never be bound would take the same
-/// room in every cycle and starve them.
-const FAILED_BINDS_MAX: u32 = 1;
 
 impl Gang {
     /// A gang without pods yet.
     pub(crate) fn new(spec: GangSpec, tree: Shared<Tree>) -> Self {
         let spec = GangSpec { tree: Subgroup::default(), ..spec };
         let members = SmallVec::from_elem(Members::default(), tree.branches().len());
-        Gang { spec, tree, members, passed_over: None, failed_binds: 0 }
+        Gang { spec, tree, members, passed_over: None }
     }
 
     /// Is this its tree of subgroups?
@@ -407,11 +401,6 @@ impl Gang {
         self.pending() > 0 && self.is_ready(0)
     }
 
-    /// Do its binds fail, so that it comes after all others?
-    pub fn is_set_back(&self) -> bool {
-        self.failed_binds > FAILED_BINDS_MAX
-    }
-
     /// How it stands to its minimum.
     pub fn health(&self) -> Health {
         self.health_of(&self.counts())
@@ -438,8 +427,6 @@ impl Gang {
 /// A gang's place in its queue: the least goes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
-    /// Those whose binds fail come last, whatever their priority.
-    pub set_back: bool,
     /// Higher priority first.
     pub priority: Reverse<i64>,
     /// By health, as the rules in force rank it.

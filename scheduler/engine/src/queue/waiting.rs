@@ -128,7 +128,7 @@ impl Waiting {
     }
 
     fn likeness(&mut self, state: &State, id: GangId, gang: &Gang) -> Likeness {
-        if gang.health() != Health::Fresh || gang.is_set_back() {
+        if gang.health() != Health::Fresh {
             return Likeness::Unlike(id);
         }
         let mut pods: Vec<(usize, u32, u32)> = Vec::new();
@@ -220,7 +220,6 @@ impl Waiting {
 /// A gang's place in its queue.
 pub(crate) fn turn(id: GangId, gang: &Gang, rules: &Rules) -> Turn {
     Turn {
-        set_back: gang.is_set_back(),
         priority: Reverse(gang.spec.priority),
         health: rules.serve_health(gang.health()),
         created: gang.spec.created,
