@@ -255,7 +255,13 @@ impl fmt::Display for Why {
             WaitCause::Quorum { have, need } => write!(f, "{have}/{need} pods exist"),
             WaitCause::Limit(over) => write!(f, "{over} is its limit"),
             WaitCause::Deserved(over) => write!(f, "{over} is all it deserves, and the gang is not preemptible"),
+            WaitCause::Room { fit: 1, need: 1, nodes } if nodes.ruled_out.is_empty() => {
+                write!(f, "there is room for it, but not where it must be")
+            }
             WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
+            WaitCause::Room { fit, need, nodes } if fit < need && nodes.ruled_out.is_empty() => {
+                write!(f, "{fit}/{need} pods fit at once")
+            }
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
             WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
             WaitCause::BackOff { .. } => write!(f, "its start has failed repeatedly; it is tried again after a while"),

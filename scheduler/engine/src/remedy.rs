@@ -12,8 +12,9 @@ use crate::trial::Trial;
 use crate::units::{GangId, PodId};
 use crate::victims::unit_loss;
 
-/// What would help a gang with this cause of waiting, if anything was found.
-pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause) -> Option<Remedy> {
+/// What would help a gang with this cause of waiting, if anything was found. Looks for others that would have to go only
+/// where there are no more than `others_max`: going through them takes time.
+pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause, others_max: usize) -> Option<Remedy> {
     match cause {
         WaitCause::Limit(over) => {
             let (queue, resource) = (over.queue.clone(), over.resource.clone());
@@ -25,7 +26,9 @@ pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause) -
         }
         WaitCause::Room { .. } => {
             let chunk = context.state.next_chunk(id);
-            wider_topology(context, id, &chunk).or_else(|| without_others(context, id, &chunk))
+            let others: usize = context.state.evictable.values().map(BTreeSet::len).sum();
+            wider_topology(context, id, &chunk)
+                .or_else(|| (others <= others_max).then(|| without_others(context, id, &chunk)).flatten())
         }
         WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } => None,
     }

@@ -7,12 +7,12 @@ use super::{Action, Before, Claim, Piece};
 use crate::cluster::{Free, NodeShape, NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::filter;
 use crate::filter::resources::how_many;
+use crate::filter::{self, affinity};
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
-use crate::rules::{ClaimantPlaced, VictimOrder};
+use crate::rules::{ClaimantPlaced, Rules, VictimOrder};
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
 use crate::trial::Trial;
@@ -377,17 +377,26 @@ fn place_again(
     let mut gangs: BTreeSet<GangId> =
         search.homes.keys().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang).collect();
     gangs.insert(claim.gang);
-    let turn = |state: &State, id: GangId, rules| -> Option<(QueueId, GangId, Turn)> {
-        let gang = state.gangs.get(&id)?;
-        Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
-    };
     let mut promised = None;
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
         gangs.remove(&claim.gang);
     }
-    let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
+    let entries = |gangs: &BTreeSet<GangId>, search: &Search<'_, '_>| -> Vec<_> {
+        gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect()
+    };
+    if search.rules.reprieve {
+        let all = entries(&gangs, search);
+        let mut serving = Serving::among(search.trial.state(), all.into_iter(), heads.clone());
+        while let Some((queue, key, gang)) = serving.peek() {
+            if stays(search, gang) {
+                gangs.remove(&gang);
+            }
+            serving.set(search.trial.state(), queue, key, None);
+        }
+    }
+    let entries = entries(&gangs, search);
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
@@ -405,6 +414,40 @@ fn place_again(
         serving.set(search.trial.state(), queue, key, next);
     }
     promised.map(|promised| (promised, others))
+}
+
+/// A gang's place in line, in its queue.
+fn turn(state: &State, id: GangId, rules: &Rules) -> Option<(QueueId, GangId, Turn)> {
+    let gang = state.gangs.get(&id)?;
+    Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
+}
+
+/// Leaves a gang where it was, with every pod that was asked for, if there is still room for all of them: nobody is
+/// disturbed for another victim that could do with its place.
+fn stays(search: &mut Search<'_, '_>, gang: GangId) -> bool {
+    let state = search.trial.state();
+    let is_mine = |pod: &PodId| state.pods.get(pod).is_some_and(|pod| pod.gang == gang);
+    let asked: Vec<PodId> = search.homes.keys().copied().filter(|pod| is_mine(pod)).collect();
+    let mark = search.trial.mark();
+    for id in asked {
+        let state = search.trial.state();
+        let (Some(pod), Some(gang), Some(home)) =
+            (state.pods.get(&id), state.gangs.get(&gang), search.homes.get(&id).cloned())
+        else {
+            continue;
+        };
+        let still_fits = home.place.as_ref().is_some_and(|place| {
+            let allowed = affinity::narrow(state, id, pod, Some(&[place.node]));
+            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).is_none();
+            within && allowed.is_none_or(|nodes| !nodes.is_empty()) && state.cluster.fits_later(place)
+        });
+        if !still_fits {
+            search.trial.undo_to(mark);
+            return false;
+        }
+        search.trial.set(id, home);
+    }
+    true
 }
 
 /// Whoever has no place again is evicted; whoever has another one is moved.
