@@ -3,38 +3,50 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cluster::{PodShape, Shared};
+use crate::cluster::{Hold, Placement, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
+use crate::gang::{Chunk, Stage};
 use crate::placement::Placer;
 use crate::queue::amounts;
-use crate::queue::waiting::LineId;
 use crate::remedy;
+use crate::report::Answer;
 use crate::search::Miss;
-use crate::state::State;
+use crate::state::{State, Whereabouts};
+use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
 
 /// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
 const REMEDIES_PER_CYCLE: usize = 8;
 
 /// What every line that got nothing waits for, and what would help those who are going to be told.
-pub(crate) fn answers(context: &mut Context<'_>) -> Vec<(LineId, Why)> {
+pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
     let mut remedies = REMEDIES_PER_CYCLE;
     let mut answers = Vec::new();
     for question in context.report.questions(context.waiting) {
-        let mut answer = why(context, question.gang, &question.miss);
-        if (question.untold || context.report.is_new(question.line, &answer)) && remedies > 0 {
-            remedies -= 1;
-            answer.remedy = remedy::remedy(context, question.gang, &answer.cause);
+        let brief = why(context, question.gang, &question.miss);
+        let mut full = None;
+        if question.untold || context.report.is_new(question.line, &brief) {
+            let mut told = brief.clone();
+            if let WaitCause::Room { fit: 1.., need: 2.., .. } = told.cause {
+                told.cause = room_beside(context, question.gang);
+            }
+            if remedies > 0 {
+                remedies -= 1;
+                told.remedy = remedy::remedy(context, question.gang, &told.cause);
+            }
+            full = Some(told);
         }
-        answers.push((question.line, answer));
+        answers.push(Answer { line: question.line, brief, full });
     }
     answers
 }
 
 /// What a gang waits for that is not complete yet.
 pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
-    Why { cause: quorum(state, gang), reserved: None, remedy: None }
+    let held = state.gangs.get(&gang).filter(|gang| gang.is_waiting()).and_then(|gang| gang.not_before);
+    let cause = held.map_or_else(|| quorum(state, gang), |until| WaitCause::BackOff { until });
+    Why { cause, reserved: None, remedy: None }
 }
 
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
@@ -81,28 +93,58 @@ fn over(
 
 fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
     let chunk = state.next_chunk(id);
-    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
-        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-    }
-    let need = chunk.len() as u64;
-    let mut fit = 0;
-    let mut worst: Option<(u64, Shared<PodShape>)> = None;
-    for (shape, wanted) in shapes.into_values() {
-        let capacity = placer.capacity(&state.cluster, &shape, None, wanted);
-        fit += capacity.min(wanted);
-        let missing = wanted - capacity.min(wanted);
-        if worst.as_ref().is_none_or(|(most, _)| missing > *most) {
-            worst = Some((missing, shape));
-        }
-    }
+    let (fit, worst) = most_missing(state, placer, &chunk);
     let nodes = match worst {
-        Some((_, shape)) => placer.why_not(&state.cluster, &shape),
+        Some(shape) => placer.why_not(&state.cluster, &shape),
         None => {
             Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
         }
     };
-    WaitCause::Room { fit, need, nodes }
+    WaitCause::Room { fit, need: chunk.len() as u64, nodes }
+}
+
+/// The same, with the reasons that hold for the first pod that does not fit beside the others.
+fn room_beside(context: &mut Context<'_>, id: GangId) -> WaitCause {
+    let chunk = context.state.next_chunk(id);
+    let (fit, worst) = most_missing(context.state, context.placer, &chunk);
+    let mut trial = Trial::on(context.state);
+    let mut nodes = None;
+    for pod in chunk.pods() {
+        let Some(shape) = trial.state().pods.get(&pod).map(|pod| pod.shape.clone()) else { continue };
+        if worst.as_ref().is_some_and(|worst| *worst != shape) {
+            continue;
+        }
+        let cluster = &trial.state().cluster;
+        let Some((slot, _)) = context.placer.choose(cluster, pod, &shape, None) else {
+            nodes = Some(context.placer.why_not(cluster, &shape));
+            break;
+        };
+        let place = Placement { shape, node: slot.node, gpus: slot.gpus, hold: Hold::Promised };
+        trial.set(pod, Whereabouts::at(Stage::Nominated { counted: true }, place));
+    }
+    drop(trial);
+    match nodes {
+        Some(nodes) => WaitCause::Room { fit, need: chunk.len() as u64, nodes },
+        None => room(context.state, context.placer, id),
+    }
+}
+
+/// How many pods of a chunk fit, each kind by itself, and the kind of which most are missing.
+fn most_missing(state: &State, placer: &mut Placer, chunk: &Chunk) -> (u64, Option<Shared<PodShape>>) {
+    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
+    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
+        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
+    }
+    let mut fit = 0;
+    let mut worst: Option<(u64, Shared<PodShape>)> = None;
+    for (shape, wanted) in shapes.into_values() {
+        let capacity = placer.capacity(&state.cluster, &shape, None, wanted).min(wanted);
+        fit += capacity;
+        if worst.as_ref().is_none_or(|(most, _)| wanted - capacity > *most) {
+            worst = Some((wanted - capacity, shape));
+        }
+    }
+    (fit, worst.map(|(_, shape)| shape))
 }
 
 /// The name of an accounted resource.
