@@ -129,7 +129,7 @@ fn completions_and_the_manual_page_name_every_command() {
     let folder = folder();
     for arguments in ["completions bash", "completions zsh", "man", "--help"] {
         let text = stdout(&berth(folder.path(), arguments)).to_lowercase();
-        for command in ["simulate", "pack", "generate"] {
+        for command in ["simulate", "pack", "generate", "scenario"] {
             assert!(text.contains(command), "berth {arguments} does not name {command}");
         }
     }

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use berth::scenario::format::{Checkpoint, Event, ExpectedState, Scenario, TaskState, UNLIMITED};
-use berth::scenario::{load, text};
+use berth::scenario::{load, play, text, verdict};
+use proptest::prelude::*;
 
 fn parse(text: &str) -> Scenario {
     text::parse(text, "t.txt", "t").unwrap_or_else(|problems| panic!("{problems}\n{text}"))
@@ -19,7 +20,8 @@ fn tasks_by_name(mut scenario: Scenario) -> Scenario {
 fn reads_back(scenario: &Scenario) {
     let written = text::write(scenario);
     let again = text::parse(&written, "again.txt", &scenario.id).unwrap_or_else(|found| panic!("{found}\n{written}"));
-    assert_eq!(tasks_by_name(again), tasks_by_name(scenario.clone()), "{written}");
+    let same = tasks_by_name(again) == tasks_by_name(scenario.clone());
+    assert!(same, "does not read back:\n{written}");
 }
 
 #[test]
@@ -159,5 +161,48 @@ fn what_is_wrong_is_told_with_its_line() {
     for (written, expected) in cases {
         let problems = text::parse(written, "t.txt", "t").expect_err(written).to_string();
         assert!(problems.lines().any(|line| line.starts_with(expected)), "{written}:\n{problems}\nnot {expected}");
+    }
+}
+
+/// [`EVERYTHING`] without what the engine does not know and without events that find nothing.
+fn playable() -> String {
+    let pieces =
+        [" start-timeout=90s usage-half-life=1h", " used-gpu-seconds=5", " start-timeout=1m", "  bind-fails late-0\n"];
+    pieces.into_iter().fold(EVERYTHING.to_owned(), |text, piece| text.replace(piece, ""))
+}
+
+#[test]
+fn everything_can_be_played() {
+    let scenario = parse(&playable());
+    let played = play::play(&scenario, scenario.policy(), true).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(played.rounds.len(), 2 + 3 + 1 + 3, "rounds, those of two steps, and stable ones");
+    let lacks: Vec<String> = verdict::impossible(&scenario, &played);
+    assert_eq!(lacks, Vec::<String>::new());
+}
+
+proptest! {
+    /// Whatever stands in a file, reading it ends in a scenario or in messages, and playing it in a course or a message.
+    #[test]
+    fn no_text_makes_it_panic(
+        edits in prop::collection::vec((0usize..2500, 0usize..40, "[ -~\n]{0,6}"), 0..4),
+        swapped in prop::collection::vec((0usize..45, 0usize..45), 0..3),
+    ) {
+        let mut edited = playable();
+        for (at, length, with) in edits {
+            let at = at.min(edited.len());
+            edited.replace_range(at..(at + length).min(edited.len()), &with);
+        }
+        let mut lines: Vec<&str> = edited.lines().collect();
+        for (one, other) in swapped {
+            if one < lines.len() && other < lines.len() {
+                lines.swap(one, other);
+            }
+        }
+        if let Ok(scenario) = text::parse(&lines.join("\n"), "t.txt", "t") {
+            reads_back(&scenario);
+            if let Ok(played) = play::play(&scenario, scenario.policy(), false) {
+                prop_assert!(!played.rounds.is_empty());
+            }
+        }
     }
 }

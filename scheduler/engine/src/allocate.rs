@@ -43,6 +43,10 @@ fn keep_promises(context: &mut Context<'_>) {
         });
         if complete && !kept.is_empty() {
             trial.keep();
+            if let Some(gang) = context.state.gangs.get_mut(&id) {
+                gang.starting_since.get_or_insert(context.now);
+            }
+            context.state.starting.insert(id);
             context.report.placed(context.state, id, &kept);
         }
     }
@@ -73,7 +77,9 @@ pub(crate) fn allocate(context: &mut Context<'_>) {
                 trial.keep();
                 if let Some(placed) = context.state.gangs.get_mut(&gang) {
                     placed.passed_over = None;
+                    placed.starting_since.get_or_insert(context.now);
                 }
+                context.state.starting.insert(gang);
                 context.reservations.let_go(&mut context.state.cluster);
                 note_passed_over(context, &mut missed);
                 let name = &context.state.name(gang);

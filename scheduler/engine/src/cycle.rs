@@ -78,7 +78,7 @@ pub(crate) fn run(context: &mut Context<'_>, passes: &[Pass]) -> Vec<Decision> {
 impl Context<'_> {
     /// Puts gangs that changed where they belong.
     fn catch_up(&mut self) {
-        self.waiting.catch_up(self.state, self.rules);
+        self.waiting.catch_up(self.state, self.rules, self.now);
     }
 
     /// A gang that came just now leaves others in peace for as long as it says.

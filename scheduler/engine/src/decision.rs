@@ -74,6 +74,8 @@ pub enum EvictCause {
     Preempt,
     /// Their gang has been below its minimum for too long.
     Stale,
+    /// Their gang has taken too long to start together.
+    StartTimeout,
 }
 
 /// A pod's place, and why there.
@@ -154,6 +156,11 @@ pub enum WaitCause {
     },
     /// The search was cut off before it had tried everything.
     Steps,
+    /// Its start has failed more than once: it is tried again then.
+    BackOff {
+        /// Then.
+        until: Timestamp,
+    },
 }
 
 /// How a queue's bound is exceeded.
@@ -254,6 +261,7 @@ impl fmt::Display for Why {
             WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
             WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
+            WaitCause::BackOff { .. } => write!(f, "its start has failed repeatedly; it is tried again after a while"),
             WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
         }?;
         if let Some(remedy) = &self.remedy {

@@ -134,7 +134,13 @@ impl Engine {
             Event::PodAdded { pod, spec } => return self.add_pod(pod, spec, now),
             Event::PodGone { pod } => self.pod_gone(pod, false)?,
             Event::PodSucceeded { pod } => self.pod_gone(pod, true)?,
-            Event::BindFailed { pod } => self.back_to_waiting(pod, |stage| stage == Stage::Placed)?,
+            Event::BindFailed { pod } => {
+                self.back_to_waiting(pod, |stage| stage == Stage::Placed)?;
+                let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
+                if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
+                    gang.start_failed(now);
+                }
+            }
             Event::NominationExpired { pod } => {
                 self.back_to_waiting(pod, |stage| matches!(stage, Stage::Nominated { .. }))?;
             }
@@ -316,7 +322,7 @@ impl Engine {
         let shape = self.shapes.intern(shape);
         self.placer.observe(&self.state.cluster, &shape);
         if spec.gang.is_none() {
-            let lone = GangSpec::lone(&spec.name, Self::DEFAULT_QUEUE, spec.priority.into(), now);
+            let lone = GangSpec::lone(Self::DEFAULT_QUEUE, spec.priority.into(), now);
             self.state.add_gang(gang, lone);
         }
         let terms = spec.terms.map(std::sync::Arc::new);
@@ -389,7 +395,7 @@ impl Engine {
         self.state.remove_gang(gang);
         self.report.forget(gang);
         self.waiting.changed(gang);
-        self.waiting.catch_up(&self.state, &self.rules);
+        self.waiting.refresh(&self.state, &self.rules, gang);
     }
 
     fn back_to_waiting(&mut self, pod: PodId, is: impl Fn(Stage) -> bool) -> Result<(), EventError> {
@@ -414,6 +420,7 @@ impl Engine {
         let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
         if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
             gang.spec.started.get_or_insert(now);
+            (gang.failures, gang.not_before) = (0, None);
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause) -
             let chunk = context.state.next_chunk(id);
             wider_topology(context, id, &chunk).or_else(|| without_others(context, id, &chunk))
         }
-        WaitCause::Quorum { .. } | WaitCause::Steps => None,
+        WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::Placement;
-use crate::decision::{Assigned, Choice, Decision, PlanId, Slot, Why};
+use crate::decision::{Assigned, Choice, Decision, EvictCause, PlanId, Slot, Why};
 use crate::gang::Stage;
 use crate::queue::waiting::{LineId, Waiting};
 use crate::search::Miss;
@@ -99,9 +99,9 @@ impl Report {
     }
 
     /// A broken gang was given up.
-    pub(crate) fn gave_up(&mut self, pods: Vec<PodId>) {
+    pub(crate) fn gave_up(&mut self, pods: Vec<PodId>, cause: EvictCause) {
         let plan = self.plan();
-        self.decisions.push(Decision::Evict { plan, pods, claimant: None, cause: crate::decision::EvictCause::Stale });
+        self.decisions.push(Decision::Evict { plan, pods, claimant: None, cause });
     }
 
     /// A chunk found no place.
@@ -129,7 +129,7 @@ impl Report {
         &mut self,
         state: &State,
         waiting: &Waiting,
-        answers: Vec<(LineId, Why)>,
+        answers: Vec<Answer>,
         incomplete: impl Fn(GangId) -> Why,
     ) -> Vec<Decision> {
         let mut decisions = std::mem::take(&mut self.decisions);
@@ -138,19 +138,22 @@ impl Report {
                 decisions.push(Decision::Wait { gang, pod, why: Arc::clone(why) });
             }
         };
-        for (line, answer) in answers {
+        let mut full_answers: BTreeMap<LineId, Arc<Why>> = BTreeMap::new();
+        for Answer { line, brief, full } in answers {
             let Some(head) = waiting.head(line).map(|turn| turn.gang) else { continue };
-            let answer = Arc::new(answer);
-            if self.is_new(line, &answer) && !self.untold.contains(&head) {
-                tell(head, &answer);
+            if let Some(full) = full.map(Arc::new) {
+                if self.is_new(line, &brief) && !self.untold.contains(&head) {
+                    tell(head, &full);
+                }
+                full_answers.insert(line, full);
             }
-            self.told.insert(line, answer);
+            self.told.insert(line, Arc::new(brief));
         }
         self.told.retain(|line, _| waiting.head(*line).is_some());
         for gang in std::mem::take(&mut self.untold) {
             match (waiting.line_of(gang), first_pending(state, gang)) {
                 (_, None) => {}
-                (Some(line), _) => match self.told.get(&line) {
+                (Some(line), _) => match full_answers.get(&line).or_else(|| self.told.get(&line)) {
                     Some(answer) => tell(gang, answer),
                     None => {
                         self.untold.insert(gang);
@@ -163,6 +166,16 @@ impl Report {
     }
 }
 
+/// What a line is told.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) line: LineId,
+    /// To see whether it has changed.
+    pub(crate) brief: Why,
+    /// With everything that is worth knowing, if anybody is told.
+    pub(crate) full: Option<Why>,
+}
+
 /// A line that got nothing.
 #[derive(Debug)]
 pub(crate) struct Question {
@@ -172,12 +185,12 @@ pub(crate) struct Question {
     pub(crate) untold: bool,
 }
 
-impl From<Action> for crate::decision::EvictCause {
+impl From<Action> for EvictCause {
     fn from(action: Action) -> Self {
         match action {
-            Action::Consolidate => crate::decision::EvictCause::Consolidate,
-            Action::Reclaim => crate::decision::EvictCause::Reclaim,
-            Action::Preempt => crate::decision::EvictCause::Preempt,
+            Action::Consolidate => EvictCause::Consolidate,
+            Action::Reclaim => EvictCause::Reclaim,
+            Action::Preempt => EvictCause::Preempt,
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct Rules {
     pub stale_test: StaleTest,
     /// For how long a gang may be below its minimum, where it does not say so itself.
     pub stale_grace: StaleGrace,
+    /// For how long the pods of a gang may take to start together, where it does not say so itself, ms; then those that have
+    /// a place lose it and the gang waits again. `None` = for ever.
+    pub start_timeout_ms: Option<u64>,
     /// What an eviction costs beside lost work: the time to start again, ms.
     pub restart_cost_ms: u64,
     /// Does usage of late count against a queue?
@@ -96,6 +99,7 @@ impl Default for Rules {
             waiting: WaitingRule::Reserve { dated: true, passed_over_max_ms: 4 * 3_600_000, departures_max: 256 },
             stale_test: StaleTest::WholeTree,
             stale_grace: StaleGrace::For(60_000),
+            start_timeout_ms: Some(300_000),
             restart_cost_ms: 60_000,
             usage: None,
             steps_per_cycle: 1_000_000,
@@ -114,6 +118,7 @@ impl Rules {
             leave_preferred_topology: false,
             waiting: WaitingRule::Skip,
             stale_test: StaleTest::AnySubgroup,
+            start_timeout_ms: None,
             ..Rules::default()
         }
     }

@@ -92,6 +92,8 @@ pub struct State {
     pub(crate) evictable: BTreeSet<GangId>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
+    /// Gangs that have been given places and may not run yet.
+    pub(crate) starting: BTreeSet<GangId>,
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
     trees: Interner<Tree>,
@@ -197,6 +199,7 @@ impl State {
         self.gangs.remove(&id);
         self.evictable.remove(&id);
         self.suspects.remove(&id);
+        self.starting.remove(&id);
         self.promised.remove(&id);
     }
 
@@ -346,9 +349,11 @@ impl State {
         sum
     }
 
-    /// A gang's name, for people.
+    /// A gang's name, for people: that of its first pod, where it has none.
     pub(crate) fn name(&self, gang: GangId) -> Arc<str> {
-        self.gangs.get(&gang).map_or_else(|| "?".into(), |gang| Arc::clone(&gang.spec.name))
+        let Some(gang) = self.gangs.get(&gang) else { return "?".into() };
+        let first = || gang.pods().next().and_then(|pod| self.pods.get(&pod)).map(|pod| &pod.name);
+        Arc::clone(Some(&gang.spec.name).filter(|name| !name.is_empty()).or_else(first).unwrap_or(&gang.spec.name))
     }
 
     /// What a gang asks for next.

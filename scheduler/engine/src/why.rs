@@ -5,33 +5,44 @@ mod room;
 use crate::cycle::Context;
 use crate::decision::{OverQuota, WaitCause, Why};
 use crate::queue::amounts;
-use crate::queue::waiting::LineId;
 use crate::remedy;
+use crate::report::Answer;
 use crate::search::Miss;
 use crate::state::State;
 use crate::units::{GangId, QueueId};
+use room::Beside;
 
 /// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
 const REMEDIES_PER_CYCLE: usize = 8;
 
 /// What every line that got nothing waits for, and what would help those who are going to be told.
-pub(crate) fn answers(context: &mut Context<'_>) -> Vec<(LineId, Why)> {
+pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
     let mut remedies = REMEDIES_PER_CYCLE;
     let mut answers = Vec::new();
     for question in context.report.questions(context.waiting) {
-        let mut answer = why(context, question.gang, &question.miss);
-        if (question.untold || context.report.is_new(question.line, &answer)) && remedies > 0 {
-            remedies -= 1;
-            answer.remedy = remedy::remedy(context, question.gang, &answer.cause);
+        let brief = why(context, question.gang, &question.miss);
+        let mut full = None;
+        if question.untold || context.report.is_new(question.line, &brief) {
+            let mut told = brief.clone();
+            if let WaitCause::Room { fit: 1.., need: 2.., .. } = told.cause {
+                told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
+            }
+            if remedies > 0 {
+                remedies -= 1;
+                told.remedy = remedy::remedy(context, question.gang, &told.cause);
+            }
+            full = Some(told);
         }
-        answers.push((question.line, answer));
+        answers.push(Answer { line: question.line, brief, full });
     }
     answers
 }
 
 /// What a gang waits for that is not complete yet.
 pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
-    Why { cause: quorum(state, gang), reserved: None, remedy: None }
+    let held = state.gangs.get(&gang).filter(|gang| gang.is_waiting()).and_then(|gang| gang.not_before);
+    let cause = held.map_or_else(|| quorum(state, gang), |until| WaitCause::BackOff { until });
+    Why { cause, reserved: None, remedy: None }
 }
 
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
@@ -44,7 +55,7 @@ fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
             WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
         }
         Miss::Steps => WaitCause::Steps,
-        Miss::Room => room::room(context.state, context.placer, id),
+        Miss::Room => room::room(context.state, context.placer, id, Beside::Nobody),
     };
     let reserved = context.reservations.of(id).map(|reservation| reservation.from);
     Why { cause, reserved, remedy: None }

@@ -1,6 +1,6 @@
 //! What is free now and what is free later, as pods leave, are promised places, come and go.
 
-use berth_engine::cluster::{Hold, NodeState, Placement};
+use berth_engine::cluster::{GpuKinds, Hold, NodeState, Placement};
 use berth_engine::gang::Stage;
 use berth_engine::state::Whereabouts;
 use berth_engine::trial::Trial;
@@ -143,7 +143,7 @@ proptest! {
         let mut before = vec![(trial.mark(), trial.state().digest())];
         for action in actions {
             act(&mut trial, action);
-            prop_assert_eq!(check::booking(trial.state().cluster()), Vec::<String>::new());
+            prop_assert_eq!(check::violations(trial.state().cluster()), Vec::<String>::new());
             let digest = trial.state().digest();
             prop_assert_eq!(digest, trial.state().rebuild().digest());
             before.push((trial.mark(), digest));
@@ -182,13 +182,18 @@ fn what_leaves_is_free_later_and_what_is_promised_is_not() {
         let node = the_node(trial);
         (node.free.gpu_mib.to_vec(), node.later().gpu_mib.to_vec(), node.later.is_none())
     };
+    let runs = |trial: &Trial<'_>, gpu| the_node(trial).kinds.contain(GpuKinds::of(gpu));
+    let memory = trial.state().pods()[&PodId(6)].shape.gpu;
     hold(&mut trial, 0, &[0], Hold::Held);
     assert_eq!(free(&trial), (vec![0, 100], vec![0, 100], true));
+    assert!(runs(&trial, GpuRequest::Whole(1)));
     rehold(&mut trial, PodId(0), Hold::Leaving);
     assert_eq!(free(&trial), (vec![0, 100], vec![100, 100], false));
+    assert!(!runs(&trial, GpuRequest::Whole(1)), "who leaves is no company");
     hold(&mut trial, 6, &[0], Hold::Promised);
     assert_eq!(free(&trial), (vec![0, 100], vec![40, 100], false), "promised from what is leaving");
     assert_eq!(trial.state().cluster().gpu_used_milli(), 1000, "promises use nothing yet");
+    assert!(runs(&trial, memory), "who is promised a place is");
     hold(&mut trial, 3, &[1], Hold::Held);
     assert_eq!(free(&trial), (vec![0, 50], vec![40, 50], false));
     trial.set(PodId(0), Whereabouts::PENDING);
@@ -241,7 +246,7 @@ fn the_judge_sees_what_is_wrong_now_and_later() {
         for (pod, gpus, held) in placements {
             hold(&mut trial, *pod, gpus, *held);
         }
-        check::booking(trial.state().cluster())
+        check::violations(trial.state().cluster())
     };
     assert_eq!(wrong(&[(0, &[0], Hold::Leaving), (1, &[0], Hold::Promised)]), [""; 0]);
     assert_eq!(wrong(&[(0, &[1, 0], Hold::Held)]).len(), 2, "one GPU asked for, two held, out of order");

@@ -106,6 +106,7 @@ pub(super) fn gang(job: &Job, queue: QueueId, succeeded: u32, now: Timestamp) ->
         stale_since: job.stale_seconds.map(|seconds| ago(now, seconds)),
         stale_grace: job.stale_grace_seconds.map(stale_grace),
         succeeded,
+        start_timeout_ms: job.start_timeout_seconds.map(ms),
         expected_runtime_ms: job.expected_runtime_seconds.map(ms),
         last_checkpoint: match job.last_checkpoint_seconds_ago {
             Some(Checkpoint::SecondsAgo(seconds)) => Some(ago(now, seconds)),

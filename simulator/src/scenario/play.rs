@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use berth_engine::decision::{Assigned, EvictCause};
 use berth_engine::gang::Stage;
+use berth_engine::queue::UsageRule;
 use berth_engine::{
     Config, Decision as Told, Engine, Event as Happens, EventError, GangId, NodeId, Pass, PodId, Policy, QueueId,
     Rules, Seat, Timestamp,
@@ -48,12 +49,6 @@ pub enum PlayError {
         /// To what.
         name: String,
     },
-    /// The scenario uses what the engine does not have.
-    #[error("the scenario sets {field}, which the engine does not know; remove it")]
-    Unknown {
-        /// The field.
-        field: &'static str,
-    },
 }
 
 /// Plays a whole scenario: its rounds, then its steps with theirs, then the rounds in which nothing may flap. With
@@ -91,22 +86,21 @@ pub fn play(scenario: &Scenario, set: PolicySet, tracing: bool) -> Result<Played
 }
 
 /// The engine configured for a set of rules.
-fn config(scenario: &Scenario, set: PolicySet) -> Result<Config, PlayError> {
-    let unknown = [
-        ("run.startTimeoutSeconds", scenario.run.start_timeout_seconds.is_some()),
-        ("run.usageHalfLifeSeconds", scenario.run.usage_half_life_seconds.is_some()),
-        ("usedGpuSeconds of a queue", scenario.queues.iter().any(|queue| queue.used_gpu_seconds > 0)),
-        ("startTimeoutSeconds of a job", scenario.jobs.iter().any(|job| job.start_timeout_seconds.is_some())),
-    ];
-    if let Some((field, _)) = unknown.into_iter().find(|(_, used)| *used) {
-        return Err(PlayError::Unknown { field });
-    }
+fn config(scenario: &Scenario, set: PolicySet) -> Config {
     let (policy, rules) = match set {
         PolicySet::Kai => (Policy::Pack, Rules::kai()),
         PolicySet::Default => (Policy::Berth, Rules::default()),
     };
-    let rules = Rules { stale_grace: convert::stale_grace(scenario.run.stale_grace_seconds), ..rules };
-    Ok(Config { policy, rules, ..Config::default() })
+    let run = &scenario.run;
+    let usage =
+        run.usage_half_life_seconds.map(|seconds| UsageRule { half_life_ms: convert::ms(seconds), factor_milli: 1000 });
+    let rules = Rules {
+        stale_grace: convert::stale_grace(run.stale_grace_seconds),
+        start_timeout_ms: run.start_timeout_seconds.map(convert::ms).or(rules.start_timeout_ms),
+        usage: usage.or(rules.usage),
+        ..rules
+    };
+    Config { policy, rules, ..Config::default() }
 }
 
 struct Player {
@@ -133,7 +127,7 @@ struct Player {
 impl Player {
     fn new(scenario: &Scenario, set: PolicySet) -> Result<Self, PlayError> {
         let mut player = Player {
-            engine: Engine::new(config(scenario, set)?),
+            engine: Engine::new(config(scenario, set)),
             now: START,
             world: World::of(scenario),
             nodes: BTreeMap::new(),
@@ -151,6 +145,10 @@ impl Player {
             player.tell(Happens::TopologySet { name: topology.name.clone(), levels: topology.levels.clone() })?;
         }
         player.set_queues()?;
+        for queue in scenario.queues.iter().filter(|queue| queue.used_gpu_seconds > 0) {
+            let amount_ms = u128::from(queue.used_gpu_seconds) * 1000 * 1000;
+            player.tell(Happens::UsageRestored { queue: player.queues[&queue.name], amount_ms })?;
+        }
         for node in player.world.nodes.clone().values() {
             player.add_node(node)?;
         }
@@ -363,7 +361,7 @@ impl Player {
                 let evict = |pod: &PodId| Decision::Evict {
                     task: self.task_name(*pod),
                     claimant: claimant.and_then(|gang| self.job_name(gang)),
-                    cause: (*cause == EvictCause::Stale).then(|| "its gang is broken".to_owned()),
+                    cause: cause_told(*cause).map(str::to_owned),
                 };
                 pods.iter().filter(stays).map(evict).collect()
             }
@@ -436,4 +434,13 @@ fn untold(action: &str, told: &State, booked: &State) -> Vec<String> {
         format!("after {action}: task `{name}` is {}{on} in the engine's books, and no decision says so", is.state)
     };
     booked.iter().filter(differs).map(sentence).collect()
+}
+
+/// Why a task is evicted, where no claimant says it.
+fn cause_told(cause: EvictCause) -> Option<&'static str> {
+    match cause {
+        EvictCause::Stale => Some("its gang is broken"),
+        EvictCause::StartTimeout => Some("its gang took too long to start"),
+        EvictCause::Consolidate | EvictCause::Reclaim | EvictCause::Preempt => None,
+    }
 }

@@ -241,7 +241,7 @@ impl Reader {
         }
         let text: Vec<&str> = lines.iter().filter(|line| !is_result(line)).map(|(_, text)| text.trim_end()).collect();
         if results.is_empty() || text.iter().any(|line| !line.is_empty()) {
-            self.scenario.expect_text = Some(text.join("\n"));
+            self.scenario.expect_text = Some(text.join("\n").trim_end().to_owned());
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) fn incomplete(step: &Step<'_, '_>) -> Vec<String> {
     for id in step.plan.gangs() {
         wrong.extend(started(step, id));
     }
-    if step.plan.cause != Some(EvictCause::Stale) {
+    if !matches!(step.plan.cause, Some(EvictCause::Stale | EvictCause::StartTimeout)) {
         for id in step.losers().into_iter().filter(|id| broken(step, *id)) {
             let name = step.ledger.gang_name(id);
             wrong.push(format!("{name} loses pods that it needs and keeps others"));

@@ -44,7 +44,8 @@ pub fn violations(before: &State, decisions: &[Decision], rules: &Rules, now: Ti
         if said.is_empty() {
             let step = Step::take(&mut ledger, &plan);
             said = judge(&cycle, &step);
-            let deliberate = plan.cause.is_some_and(|cause| cause != EvictCause::Stale);
+            let deliberate =
+                plan.cause.is_some_and(|cause| !matches!(cause, EvictCause::Stale | EvictCause::StartTimeout));
             disrupted.extend(plan.evicted.iter().filter(|_| deliberate));
         }
         wrong.extend(said.into_iter().map(|what| format!("plan {}: {what}", plan.id.0)));

@@ -14,7 +14,8 @@ use crate::units::PodId;
 
 /// Units that could have stayed, where the rules say that these are spared.
 pub(super) fn beyond_need(cycle: &Cycle<'_>, step: &Step<'_, '_>) -> Vec<String> {
-    let deliberate = step.plan.cause.is_some_and(|cause| cause != EvictCause::Stale);
+    let deliberate =
+        step.plan.cause.is_some_and(|cause| !matches!(cause, EvictCause::Stale | EvictCause::StartTimeout));
     if !cycle.rules.reprieve || !deliberate {
         return Vec::new();
     }

@@ -22,6 +22,14 @@ pub(super) fn wronged(cycle: &Cycle<'_>, step: &Step<'_, '_>) -> Vec<String> {
     if cause == EvictCause::Stale {
         return known.filter_map(|(id, gang)| not_stale(cycle, step, id, gang)).collect();
     }
+    if cause == EvictCause::StartTimeout {
+        let settled = |(_, gang): (GangId, &Gang)| {
+            gang.starting_since
+                .is_none()
+                .then(|| format!("{} is not starting, and loses its places for that", gang.spec.name))
+        };
+        return known.filter_map(settled).collect();
+    }
     let Some((claimant, claim)) = step.plan.claimant.and_then(|id| Some((id, step.ledger.gang(id)?))) else {
         return vec!["pods are evicted for nobody".to_owned()];
     };
@@ -49,7 +57,7 @@ pub(super) fn wronged(cycle: &Cycle<'_>, step: &Step<'_, '_>) -> Vec<String> {
     match cause {
         EvictCause::Consolidate => wrong.extend(lost_by_moving(step, claimant, claim)),
         EvictCause::Reclaim => wrong.extend(unlawful(cycle, step, claimant, claim, &victims)),
-        EvictCause::Preempt | EvictCause::Stale => {}
+        EvictCause::Preempt | EvictCause::Stale | EvictCause::StartTimeout => {}
     }
     wrong.extend(victims.into_iter().filter_map(|id| too_young(cycle, step, claim, id)));
     wrong
@@ -138,7 +146,7 @@ fn too_young(cycle: &Cycle<'_>, step: &Step<'_, '_>, claim: &Gang, id: GangId) -
             let mine = step.ledger.lineage(claim.spec.queue);
             step.ledger.lineage(gang.spec.queue).into_iter().take_while(|id| !mine.contains(id)).last()?
         }
-        EvictCause::Consolidate | EvictCause::Stale => return None,
+        EvictCause::Consolidate | EvictCause::Stale | EvictCause::StartTimeout => return None,
     };
     let set = |id: &QueueId| {
         let spec = &queues.get(*id)?.spec;

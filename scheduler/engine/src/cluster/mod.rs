@@ -7,6 +7,8 @@ mod request;
 mod shape;
 mod shared;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +61,7 @@ impl Placement {
 }
 
 /// Nodes, free resources and placed pods.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cluster {
     shapes: Interner<NodeShape>,
     nodes: BTreeMap<NodeId, Node>,
@@ -69,20 +71,6 @@ pub struct Cluster {
     gpu_used_milli: u64,
     /// Placements that hold their place only now or only later.
     in_motion: usize,
-}
-
-impl Default for Cluster {
-    fn default() -> Self {
-        Cluster {
-            shapes: Interner::new(),
-            nodes: BTreeMap::new(),
-            placed: BTreeMap::new(),
-            classes: Classes::default(),
-            gpu_capacity_milli: 0,
-            gpu_used_milli: 0,
-            in_motion: 0,
-        }
-    }
 }
 
 impl Cluster {

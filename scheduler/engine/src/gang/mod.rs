@@ -39,6 +39,8 @@ pub struct GangSpec {
     pub stale_grace: Option<StaleGrace>,
     /// How many of its pods are over and did well.
     pub succeeded: u32,
+    /// For how long its pods may take to start together, ms; `None` = as configured.
+    pub start_timeout_ms: Option<u64>,
     /// How long it will run once it has started, ms, if anybody knows.
     pub expected_runtime_ms: Option<u64>,
     /// When it last saved its work; `None` where it never does.
@@ -83,10 +85,11 @@ pub struct TopologyWish {
 }
 
 impl GangSpec {
-    /// A gang of one pod, which nobody may evict.
-    pub fn lone(name: &str, queue: QueueId, priority: i64, created: Timestamp) -> Self {
+    /// A gang of one pod, which nobody may evict. It has no name of its own: of two that came together the pod that was told
+    /// first goes first.
+    pub fn lone(queue: QueueId, priority: i64, created: Timestamp) -> Self {
         GangSpec {
-            name: name.into(),
+            name: "".into(),
             queue,
             priority,
             preemptible: false,
@@ -96,6 +99,7 @@ impl GangSpec {
             stale_since: None,
             stale_grace: None,
             succeeded: 0,
+            start_timeout_ms: None,
             expected_runtime_ms: None,
             last_checkpoint: None,
             recreated: false,
@@ -315,6 +319,12 @@ pub struct Gang {
     pub members: SmallVec<[Members; 1]>,
     /// When others were first placed although it had its turn before them, if they were.
     pub passed_over: Option<PassedOver>,
+    /// Since when it has been starting: it has pods with a place, but not yet enough that run.
+    pub starting_since: Option<Timestamp>,
+    /// How often in a row its start has failed, after it had been given places.
+    pub failures: u32,
+    /// It is not tried before then, having failed to start.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Gang {
@@ -322,7 +332,8 @@ impl Gang {
     pub(crate) fn new(spec: GangSpec, tree: Shared<Tree>) -> Self {
         let spec = GangSpec { tree: Subgroup::default(), ..spec };
         let members = SmallVec::from_elem(Members::default(), tree.branches().len());
-        Gang { spec, tree, members, passed_over: None }
+        let (passed_over, starting_since, not_before) = (None, None, None);
+        Gang { spec, tree, members, passed_over, starting_since, failures: 0, not_before }
     }
 
     /// Is this its tree of subgroups?
@@ -333,6 +344,16 @@ impl Gang {
     /// Takes over what the driver says now; the tree stays.
     pub(crate) fn change(&mut self, spec: GangSpec) {
         self.spec = GangSpec { tree: Subgroup::default(), ..spec };
+    }
+
+    /// Its start has failed: the first time it may try again at once, then later and later.
+    pub(crate) fn start_failed(&mut self, now: Timestamp) {
+        const LONGEST_MS: u64 = 300_000;
+        self.failures = self.failures.saturating_add(1);
+        let doublings = self.failures.saturating_sub(2).min(20);
+        let wait = if self.failures == 1 { 0 } else { (1000 << doublings).min(LONGEST_MS) };
+        self.not_before = Some(Timestamp(now.0.saturating_add(wait)));
+        self.starting_since = None;
     }
 
     /// All its pods, subgroup by subgroup.

@@ -210,7 +210,8 @@ fn packed(nodes: &[NodeShape], pods: &[(PodShape, &[u64])]) -> Vec<String> {
         cluster.add_node(NodeId(id), NodeSpec { name: String::new(), shape: shape.clone() });
     }
     let demand = Demand::Given(Vec::new());
-    let mut placer = Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, ..Config::default() });
+    let mut placer =
+        Placer::new(Config { policy: Policy::Pack, ties: TieBreak::Rank, demand, seed: 0, ..Config::default() });
     let mut shapes = Interner::new();
     let mut places = Vec::new();
     for (pod, (shape, leaving)) in (0..).zip(pods) {
@@ -351,8 +352,8 @@ fn scarce_models_cost_those_who_could_go_elsewhere() {
     }
     // Half of all pods can only run on the one node of model B, which has the smallest id of all.
     let demand = Demand::Given([pods(&["B"], 10), pods(&[], 10)].concat());
-    let config = Config { policy: Policy::Berth, ties: TieBreak::Rank, demand, seed: 0, ..Config::default() };
-    let mut placer = Placer::new(config);
+    let mut placer =
+        Placer::new(Config { policy: Policy::Berth, ties: TieBreak::Rank, demand, seed: 0, ..Config::default() });
     let mut shapes = Interner::new();
     let mut node_for = |models| {
         let shape = shapes.intern(pods(models, 1).remove(0));

@@ -9,7 +9,7 @@ use crate::cluster::{Interner, Shared};
 use crate::gang::{Gang, Health, Stage, Tree, Turn};
 use crate::rules::Rules;
 use crate::state::State;
-use crate::units::{GangId, QueueId};
+use crate::units::{GangId, QueueId, Timestamp};
 
 /// What makes two waiting gangs of a queue equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ struct Line {
 }
 
 /// Every line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Waiting {
     kinds: Interner<Kind>,
     /// Keeps the kinds of present lines from being forgotten.
@@ -57,19 +57,9 @@ pub(crate) struct Waiting {
     open: BTreeSet<LineId>,
     /// Gangs that changed since they were last put in line.
     changed: BTreeSet<GangId>,
-}
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Waiting {
-            kinds: Interner::new(),
-            kept: BTreeMap::new(),
-            lines: BTreeMap::new(),
-            places: BTreeMap::new(),
-            open: BTreeSet::new(),
-            changed: BTreeSet::new(),
-        }
-    }
+    /// Gangs that are not to be tried before a time.
+    delayed: BTreeSet<(Timestamp, GangId)>,
+    now: Timestamp,
 }
 
 impl Waiting {
@@ -84,7 +74,12 @@ impl Waiting {
     }
 
     /// Puts every gang that changed where it belongs.
-    pub(crate) fn catch_up(&mut self, state: &State, rules: &Rules) {
+    pub(crate) fn catch_up(&mut self, state: &State, rules: &Rules, now: Timestamp) {
+        self.now = now;
+        while let Some(&(due, gang)) = self.delayed.first().filter(|(due, _)| *due <= now) {
+            self.delayed.remove(&(due, gang));
+            self.changed.insert(gang);
+        }
         for gang in std::mem::take(&mut self.changed) {
             self.refresh(state, rules, gang);
         }
@@ -96,6 +91,10 @@ impl Waiting {
         let left = self.take_out(id);
         let gang = state.gangs().get(&id).filter(|gang| gang.is_waiting());
         let Some(gang) = gang else { return [left, None] };
+        if let Some(due) = gang.not_before.filter(|due| *due > self.now) {
+            self.delayed.insert((due, id));
+            return [left, None];
+        }
         let like = self.likeness(state, id, gang);
         let line_id = LineId { queue: gang.spec.queue, like };
         let turn = turn(id, gang, rules);

@@ -59,7 +59,8 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
         let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
         let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
         let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
-        if !over_share && !(guaranteed_before(state, claim, before, x) && over_deserved()) {
+        let may_give = over_share || guaranteed_before(state, claim, before, x) && over_deserved();
+        if !may_give {
             return false;
         }
         for (id, _) in state.queues.path(piece.queue) {
