@@ -13,6 +13,7 @@ use crate::search::{Miss, Search};
 use crate::state::State;
 use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
+use room::Beside;
 
 /// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
 const REMEDIES_PER_CYCLE: usize = 8;
@@ -34,7 +35,7 @@ pub(crate) fn full(context: &mut Context<'_>, id: GangId) -> Option<Why> {
     drop(trial);
     let mut answer = why(context, id, &miss);
     if miss == Miss::Room {
-        answer.cause = room::room(context.state, context.placer, id);
+        answer.cause = room::room(context.state, context.placer, id, Beside::ThoseThatFit);
     }
     answer.remedy = remedy::remedy(context, id, &answer.cause, usize::MAX);
     Some(answer)
@@ -51,7 +52,7 @@ pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
             let mut told = brief.clone();
             if let WaitCause::Room { fit, need, nodes } = &mut told.cause {
                 if *need <= PODS_TRIED_MAX {
-                    told.cause = room::room(context.state, context.placer, question.gang);
+                    told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
                 } else if *fit > 0 {
                     Arc::make_mut(nodes).ruled_out.clear(); // these are reasons for one pod alone, which has room
                 }
@@ -84,7 +85,7 @@ fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
             WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
         }
         Miss::Steps => WaitCause::Steps,
-        Miss::Room => room::brief(state, context.placer, id),
+        Miss::Room => room::room(context.state, context.placer, id, Beside::Nobody),
     };
     let reserved = context.reservations.of(id).map(|reservation| reservation.from);
     Why { cause, reserved, remedy: None }

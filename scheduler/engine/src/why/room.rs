@@ -22,7 +22,16 @@ struct Alike {
     pods: Vec<PodId>,
 }
 
-pub(super) fn room(state: &mut State, placer: &mut Placer, id: GangId) -> WaitCause {
+/// Whom the pod has to fit beside whose reasons are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// Nobody of its gang: enough to see whether anything has changed.
+    Nobody,
+    /// Those of its kind that do fit.
+    ThoseThatFit,
+}
+
+pub(super) fn room(state: &mut State, placer: &mut Placer, id: GangId, beside: Beside) -> WaitCause {
     let chunk = state.next_chunk(id);
     let mut fit = 0;
     let mut worst: Option<(u64, Alike)> = None;
@@ -35,7 +44,7 @@ pub(super) fn room(state: &mut State, placer: &mut Placer, id: GangId) -> WaitCa
         }
     }
     let nodes = match worst {
-        Some((missing, kind)) => why_no_more(state, placer, &kind, missing > 0),
+        Some((missing, kind)) => why_no_more(state, placer, &kind, missing > 0 && beside == Beside::ThoseThatFit),
         None => {
             Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
         }
@@ -43,40 +52,29 @@ pub(super) fn room(state: &mut State, placer: &mut Placer, id: GangId) -> WaitCa
     WaitCause::Room { fit, need: chunk.len() as u64, nodes }
 }
 
-/// The same in short, and cheap: terms are left out, and reasons are those for a pod alone. Good enough to see that something
-/// has changed.
-pub(super) fn brief(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
-    let chunk = state.next_chunk(id);
-    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
-        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-    }
-    let mut fit = 0;
-    let mut worst: Option<(u64, Shared<PodShape>)> = None;
-    for (shape, wanted) in shapes.into_values() {
-        let places = placer.capacity(&state.cluster, &shape, None, wanted).min(wanted);
-        fit += places;
-        if worst.as_ref().is_none_or(|(most, _)| wanted - places > *most) {
-            worst = Some((wanted - places, shape));
-        }
-    }
-    let nothing =
-        || Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true });
-    let nodes = worst.map_or_else(nothing, |(_, shape)| placer.why_not(&state.cluster, &shape));
-    WaitCause::Room { fit, need: chunk.len() as u64, nodes }
-}
-
-fn kinds(state: &State, chunk: &Chunk) -> impl Iterator<Item = Alike> + use<> {
-    let mut kinds: BTreeMap<(u32, Option<Vec<NodeId>>), (Shared<PodShape>, Vec<PodId>)> = BTreeMap::new();
+fn kinds(state: &State, chunk: &Chunk) -> Vec<Alike> {
+    let mut kinds: Vec<Alike> = Vec::new();
+    let mut by_key: BTreeMap<(u32, Option<Vec<NodeId>>), usize> = BTreeMap::new();
+    let mut last: Option<(&Pod, usize)> = None;
     for (id, pod) in chunk.pods().filter_map(|id| Some((id, state.pods.get(&id)?))) {
-        let scope = affinity::narrow(state, id, pod, None);
-        kinds.entry((pod.shape.id(), scope)).or_insert_with(|| (pod.shape.clone(), Vec::new())).1.push(id);
+        let at = match last.filter(|(last, _)| last.shape == pod.shape && last.terms == pod.terms) {
+            Some((_, at)) => at,
+            None => {
+                let scope = affinity::narrow(state, id, pod, None);
+                *by_key.entry((pod.shape.id(), scope.clone())).or_insert_with(|| {
+                    kinds.push(Alike { shape: pod.shape.clone(), scope, pods: Vec::new() });
+                    kinds.len() - 1
+                })
+            }
+        };
+        kinds[at].pods.push(id);
+        last = Some((pod, at));
     }
-    kinds.into_iter().map(|((_, scope), (shape, pods))| Alike { shape, scope, pods })
+    kinds
 }
 
-/// What keeps one more of these off every node, with those that fit in their places if there are some too many.
-fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, too_many: bool) -> Arc<Unplaceable> {
+/// What keeps one of these off every node; or one more of them, with those that fit in their places.
+fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, one_more: bool) -> Arc<Unplaceable> {
     let mut trial = Trial::on(state);
     let mut scope = kind.scope.clone();
     for id in &kind.pods {
@@ -85,7 +83,7 @@ fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, too_many: b
         if kind.scope.is_some() {
             scope = affinity::narrow(state, *id, pod, None); // moves with those that were placed
         }
-        let slot = placer.choose(&state.cluster, *id, &kind.shape, scope.as_deref()).filter(|_| too_many);
+        let slot = placer.choose(&state.cluster, *id, &kind.shape, scope.as_deref()).filter(|_| one_more);
         let Some((slot, _)) = slot else {
             return match scope {
                 Some(_) => Arc::new(by_terms(state, *id, pod)),
