@@ -200,11 +200,16 @@ impl<'t, 's> Search<'t, 's> {
         let shapes = self.shapes(task.parts.values().flatten());
         let alike =
             shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
-        let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
-        if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
+        let by_node = shapes.values().any(|(shape, _)| self.is_charged_by_node(shape));
+        if chunk.len() > EXHAUSTIBLE_PODS || !by_node && (alike || chunk.len() == 1 && !task.nodes_differ) {
             return false;
         }
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
+    }
+
+    /// Does what a pod counts as in its queues depend on its node?
+    fn is_charged_by_node(&self, pod: &PodShape) -> bool {
+        pod.gpu.is_memory() || pod.wants_gpu() && !self.trial.state().queues.models().is_empty()
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
@@ -371,7 +376,7 @@ impl<'t, 's> Search<'t, 's> {
 
     /// Books one pod, unless the queues forbid what it holds on just that node.
     fn book(&mut self, task: &Task, pod: PodId, place: Placement, choice: Choice) -> bool {
-        if place.shape.gpu.is_memory() {
+        if self.is_charged_by_node(&place.shape) {
             let more = self.trial.state().held(&place);
             if self.check_amounts(task, &more).is_err() {
                 return false;
