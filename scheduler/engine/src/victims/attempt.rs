@@ -91,12 +91,12 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
-/// Sets on one node that lose as little as possible: of the lowest priority first, then of the least loss, then of the fewest
-/// units. Only queues from which something would be taken without this choice are taken from.
+/// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
+/// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
 fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
     let mut room = Room::of(context, claim);
-    let mut sets: BTreeSet<(i64, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
     let mut stop = considered.len();
     let mut queues: BTreeSet<QueueId> = considered.iter().map(|unit| unit.queue).collect();
     for (newest, unit) in considered.iter().enumerate() {
@@ -120,8 +120,9 @@ fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered
                     queues = set.iter().map(|index| considered[*index].queue).collect();
                 }
                 let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
                 let loss = set.iter().map(|index| considered[*index].loss).sum();
-                sets.insert((highest, loss, set.len(), set));
+                sets.insert((highest, ends_a_gang, loss, set.len(), set));
             }
         }
     }

@@ -100,6 +100,8 @@ pub(super) struct Considered {
     pub(super) queue: QueueId,
     pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
+    /// Its gang goes on without it.
+    pub(super) surplus: bool,
     pub(super) amounts: Amounts,
     /// The unit of the same gang that goes before it, as a position in the order of asking.
     pub(super) before: Option<usize>,
@@ -252,6 +254,7 @@ impl<'a> Asking<'a> {
             queue: gang.spec.queue,
             gang: id,
             before: None,
+            surplus: unit.surplus,
             amounts: Amounts::zero(),
             nodes: BTreeSet::new(),
             priority: gang.spec.priority,
