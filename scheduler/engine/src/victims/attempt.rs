@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Asking, Considered, VictimIndex};
-use super::{Action, Before, Claim, Piece};
+use super::{Action, Before, Claim, Piece, budget};
 use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -31,10 +31,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The pods that have to go, to another place or for good.
+    pub(super) fn disturbed(&self) -> impl Iterator<Item = &PodId> + Clone {
+        self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
+    }
+
     /// The gangs that were disturbed.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        let pods = self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod));
-        pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
+        self.disturbed().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
@@ -68,12 +72,15 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
     let mut room = Room::of(context, claim);
     for (newest, unit) in considered.iter().enumerate() {
-        for node in &unit.nodes {
-            on_node.entry(*node).or_default().push(newest);
-        }
         for node in by_name(context.state, &unit.nodes) {
-            let set = with_surplus(considered, &on_node[&node]);
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            let set = with_surplus(considered, here);
             let set = units(considered, &set);
+            if !may_go(context.state, &set) {
+                here.pop();
+                continue;
+            }
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -109,8 +116,14 @@ fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered
         for node in by_name(context.state, &unit.nodes) {
             let here = on_node.entry(node).or_default();
             here.push(newest);
-            for set in [&[newest][..], here] {
-                let mut set = with_surplus(considered, set);
+            let together = with_surplus(considered, here);
+            if !may_go(context.state, &units(considered, &together)) {
+                here.pop();
+            }
+            for mut set in [with_surplus(considered, &[newest]), together] {
+                if !may_go(context.state, &units(considered, &set)) {
+                    continue;
+                }
                 if !room.could_do_with(context.state, &units(considered, &set)) {
                     continue;
                 }
@@ -134,6 +147,11 @@ fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered>
     set.iter().map(|index| &considered[*index]).collect()
 }
 
+/// Do disruption budgets allow that all of these go?
+fn may_go(state: &State, set: &[&Considered]) -> bool {
+    state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
+}
+
 /// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
 fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     let mut all: BTreeSet<usize> = BTreeSet::new();
@@ -146,7 +164,7 @@ fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// After every step: everything so far.
+/// After every step: everything so far that may go together.
 fn across_nodes(
     context: &mut Context<'_>,
     action: Action,
@@ -154,12 +172,19 @@ fn across_nodes(
     considered: &[Considered],
 ) -> Option<Outcome> {
     let mut room = Room::of(context, claim);
-    for steps in 1..=considered.len() {
-        room.free(context.state, &considered[steps - 1]);
+    let mut set: Vec<&Considered> = Vec::new();
+    let mut left_out: BTreeSet<GangId> = BTreeSet::new();
+    for unit in considered {
+        set.push(unit);
+        if left_out.contains(&unit.gang) || !may_go(context.state, &set) {
+            left_out.insert(unit.gang); // what goes after it in its gang stays, too
+            set.pop();
+            continue;
+        }
+        room.free(context.state, unit);
         if !room.could_do() {
             continue;
         }
-        let set: Vec<&Considered> = considered[..steps].iter().collect();
         if let Some(outcome) = try_set(context, action, claim, &set) {
             return Some(outcome);
         }
