@@ -9,7 +9,7 @@ use crate::decision::{OverQuota, WaitCause, Why};
 use crate::queue::amounts;
 use crate::remedy;
 use crate::report::Answer;
-use crate::search::{Miss, Search};
+use crate::search::{Bound, Miss, Search};
 use crate::state::State;
 use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
@@ -78,11 +78,9 @@ pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
     let state = &*context.state;
     let cause = match miss {
-        Miss::Limit { queue, resource, used } => {
-            WaitCause::Limit(over(state, *queue, *resource, *used, |quota| quota.limit))
-        }
+        Miss::Limit { queue, resource, used } => WaitCause::Limit(over(state, *queue, *resource, *used, Bound::Limit)),
         Miss::Deserved { queue, resource, used } => {
-            WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
+            WaitCause::Deserved(over(state, *queue, *resource, *used, Bound::Deserved))
         }
         Miss::Steps => WaitCause::Steps,
         Miss::Room => room::room(context.state, context.placer, id, Beside::Nobody),
@@ -104,17 +102,15 @@ fn quorum(state: &State, id: GangId) -> WaitCause {
     WaitCause::Quorum { have, need }
 }
 
-fn over(
-    state: &State,
-    queue: QueueId,
-    resource: usize,
-    would_use: i64,
-    bound: impl Fn(crate::queue::Quota) -> Option<i64>,
-) -> OverQuota {
+/// How a queue's bound is exceeded.
+pub(crate) fn over(state: &State, queue: QueueId, resource: usize, would_use: i64, kind: Bound) -> OverQuota {
     let known = state.queues.get(queue);
-    let bound = known.and_then(|queue| bound(state.queues.quota(queue, resource))).unwrap_or(0);
+    let bound = known.and_then(|queue| {
+        let quota = state.queues.quota(queue, resource);
+        if kind == Bound::Limit { quota.limit } else { quota.deserved }
+    });
     let name = known.map(|queue| queue.spec.name.clone()).unwrap_or_default();
-    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound }
+    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound: bound.unwrap_or(0) }
 }
 
 /// The name of an accounted resource.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Asking, Considered, VictimIndex};
-use super::{Action, Before, Claim, Piece};
+use super::{Action, Before, Claim, Piece, budget};
 use crate::cluster::{Free, NodeShape, NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -32,10 +32,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The pods that have to go, to another place or for good.
+    pub(super) fn disturbed(&self) -> impl Iterator<Item = &PodId> + Clone {
+        self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
+    }
+
     /// The gangs that were disturbed.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        let pods = self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod));
-        pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
+        self.disturbed().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
@@ -95,12 +99,15 @@ fn single_node(
     while asked.reach(context.state, newest + 1) {
         let considered = &asked.units;
         let unit = &considered[newest];
-        for node in &unit.nodes {
-            on_node.entry(*node).or_default().push(newest);
-        }
         for node in by_name(context.state, &unit.nodes) {
-            let set = with_surplus(considered, &on_node[&node]);
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            let set = with_surplus(considered, here);
             let set = units(considered, &set);
+            if !may_go(context.state, &set) {
+                here.pop();
+                continue;
+            }
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -119,8 +126,8 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
-/// Sets on one node that lose as little as possible: of the lowest priority first, then of the least loss, then of the fewest
-/// units. Only queues from which something would be taken without this choice are taken from.
+/// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
+/// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
 fn cheapest(
     context: &mut Context<'_>,
     action: Action,
@@ -129,7 +136,7 @@ fn cheapest(
     mut room: Room,
 ) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut sets: BTreeSet<(i64, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
     let mut stop = usize::MAX;
     let mut queues: Option<BTreeSet<QueueId>> = None;
     for newest in 0.. {
@@ -144,8 +151,14 @@ fn cheapest(
         for node in by_name(context.state, &unit.nodes) {
             let here = on_node.entry(node).or_default();
             here.push(newest);
-            for set in [&[newest][..], here] {
-                let mut set = with_surplus(considered, set);
+            let together = with_surplus(considered, here);
+            if !may_go(context.state, &units(considered, &together)) {
+                here.pop();
+            }
+            for mut set in [with_surplus(considered, &[newest]), together] {
+                if !may_go(context.state, &units(considered, &set)) {
+                    continue;
+                }
                 if !room.could_do_with(context.state, &units(considered, &set)) {
                     continue;
                 }
@@ -155,8 +168,9 @@ fn cheapest(
                     queues = Some(set.iter().map(|index| considered[*index].queue).collect());
                 }
                 let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
                 let loss = set.iter().map(|index| considered[*index].loss).sum();
-                sets.insert((highest, loss, set.len(), set));
+                sets.insert((highest, ends_a_gang, loss, set.len(), set));
             }
         }
     }
@@ -166,6 +180,11 @@ fn cheapest(
 
 fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
     set.iter().map(|index| &considered[*index]).collect()
+}
+
+/// Do disruption budgets allow that all of these go?
+fn may_go(state: &State, set: &[&Considered]) -> bool {
+    state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
 }
 
 /// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
@@ -180,7 +199,7 @@ fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// After every step: everything so far.
+/// After every step: everything so far that may go together.
 fn across_nodes(
     context: &mut Context<'_>,
     action: Action,
@@ -189,13 +208,23 @@ fn across_nodes(
     mut room: Room,
 ) -> Option<Outcome> {
     let mut steps = 0;
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut left_out: BTreeSet<GangId> = BTreeSet::new();
     while asked.reach(context.state, steps + 1) {
+        let unit = &asked.units[steps];
+        chosen.push(steps);
         steps += 1;
-        room.free(context.state, &asked.units[steps - 1]);
+        let budgeted = !context.state.budgets.is_empty();
+        if left_out.contains(&unit.gang) || budgeted && !may_go(context.state, &units(&asked.units, &chosen)) {
+            left_out.insert(unit.gang); // what goes after it in its gang stays, too
+            chosen.pop();
+            continue;
+        }
+        room.free(context.state, unit);
         if !room.could_do() {
             continue;
         }
-        let set: Vec<&Considered> = asked.units[..steps].iter().collect();
+        let set = units(&asked.units, &chosen);
         if let Some(outcome) = try_set(context, action, claim, &set) {
             return Some(outcome);
         }
@@ -438,7 +467,7 @@ fn stays(search: &mut Search<'_, '_>, gang: GangId) -> bool {
         };
         let still_fits = home.place.as_ref().is_some_and(|place| {
             let allowed = affinity::narrow(state, id, pod, Some(&[place.node]));
-            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).is_none();
+            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).next().is_none();
             within && allowed.is_none_or(|nodes| !nodes.is_empty()) && state.cluster.fits_later(place)
         });
         if !still_fits {

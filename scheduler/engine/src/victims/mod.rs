@@ -3,6 +3,7 @@
 //! nobody is evicted for a claimant that does not get its whole chunk by it.
 
 mod attempt;
+mod budget;
 mod consolidate;
 mod order;
 mod preempt;
@@ -134,6 +135,7 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
         match may.then(|| attempt::attempt(context, &mut victims, action, gang)).flatten() {
             Some(outcome) => {
                 let touched: BTreeSet<GangId> = outcome.victims(context.state).collect();
+                budget::spend(context.state, outcome.disturbed());
                 context.waiting.refresh(context.state, context.rules, gang);
                 let next = context.waiting.turns(line).find(|turn| !tried.contains(&turn.gang)).cloned();
                 serving.set(context.state, queue, line, next);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use priority_queue::PriorityQueue;
 
-use super::{Action, Claim, holds, is_within};
+use super::{Action, Claim, budget, holds, is_within};
 use crate::gang::{Gang, next_unit};
 use crate::queue::amounts::{self, Amounts};
 use crate::queue::standing::Standing;
@@ -101,11 +101,11 @@ pub(super) struct Considered {
     pub(super) queue: QueueId,
     pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
+    /// Its gang goes on without it.
+    pub(super) surplus: bool,
     pub(super) amounts: Amounts,
     /// The unit of the same gang that goes before it, as a position in the order of asking.
     pub(super) before: Option<usize>,
-    /// Its gang goes on without it.
-    pub(super) surplus: bool,
     /// Where its pods are.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Of its gang.
@@ -136,7 +136,6 @@ pub(super) struct Asking<'a> {
     siblings: BTreeMap<Option<QueueId>, PriorityQueue<QueueId, Standing, BuildHasherDefault<DefaultHasher>>>,
     gone: BTreeSet<PodId>,
     taken: BTreeMap<QueueId, Amounts>,
-    budgets: BTreeMap<String, u32>,
     total: Amounts,
 }
 
@@ -162,7 +161,6 @@ impl<'a> Asking<'a> {
             siblings: BTreeMap::new(),
             gone: BTreeSet::new(),
             taken: BTreeMap::new(),
-            budgets: state.budgets.iter().map(|(name, budget)| (name.clone(), budget.allowed)).collect(),
             total: state.queues.total.clone(),
         };
         for (leaf, _) in asked {
@@ -250,7 +248,7 @@ impl<'a> Asking<'a> {
         }
         let unit = next_unit(gang, |pod| is_active(state, pod) && !self.gone.contains(&pod))?;
         let protected = self.action.min_runtime_ms(state, self.claim, gang.spec.queue);
-        if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !self.spend(state, &unit.pods) {
+        if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !budget::allows(state, &unit.pods) {
             return None;
         }
         let mut considered = Considered {
@@ -269,22 +267,5 @@ impl<'a> Asking<'a> {
             considered.nodes.insert(place.node);
         }
         Some(considered)
-    }
-
-    /// Takes pods from the disruption budgets that protect them, if these allow it.
-    fn spend(&mut self, state: &State, pods: &[PodId]) -> bool {
-        let mut left = self.budgets.clone();
-        for (name, budget) in &state.budgets {
-            for pod in pods.iter().filter_map(|pod| state.pods.get(pod)?.terms.as_deref()) {
-                if crate::filter::affinity::matches(&budget.match_labels, &pod.labels) {
-                    match left.get_mut(name.as_str()) {
-                        Some(allowed) if *allowed > 0 => *allowed -= 1,
-                        _ => return false,
-                    }
-                }
-            }
-        }
-        self.budgets = left;
-        true
     }
 }
