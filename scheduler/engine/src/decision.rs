@@ -146,6 +146,11 @@ pub enum WaitCause {
         /// Why there are no more places for the kind of pod that misses most.
         nodes: Arc<Unplaceable>,
     },
+    /// There is room, but it is reserved, and the gang is not known to end before others start there.
+    Kept {
+        /// Those who have reservations, by name.
+        gangs: Vec<String>,
+    },
     /// The search was cut off before it had tried everything.
     Steps,
     /// Its start has failed more than once: it is tried again then.
@@ -257,6 +262,9 @@ impl fmt::Display for Why {
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
             WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
             WaitCause::BackOff { .. } => write!(f, "its start has failed repeatedly; it is tried again after a while"),
+            WaitCause::Kept { gangs } => {
+                write!(f, "the room it needs is kept for {}, and it may not end in time", quoted(gangs))
+            }
             WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
         }?;
         if let Some(remedy) = &self.remedy {
@@ -288,11 +296,14 @@ impl fmt::Display for Remedy {
             Remedy::WiderTopology { level: Some(level) } => write!(f, "it would fit within one `{level}`"),
             Remedy::WiderTopology { level: None } => write!(f, "it would fit without the required topology"),
             Remedy::Without { gangs } => {
-                let names: Vec<String> = gangs.iter().map(|name| format!("`{name}`")).collect();
-                write!(f, "it would fit without {}, which it may not evict", names.join(", "))
+                write!(f, "it would fit without {}, which it may not evict", quoted(gangs))
             }
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for OverQuota {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use crate::cycle::Context;
 use crate::decision::{Remedy, WaitCause};
 use crate::gang::Chunk;
-use crate::search::{Bound, Search};
+use crate::miss::Bound;
+use crate::search::Search;
 use crate::state::{Assume, State, Whereabouts};
 use crate::trial::Trial;
 use crate::units::{GangId, PodId};
@@ -25,7 +26,7 @@ pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause, o
             wider_topology(context, id, &chunk)
                 .or_else(|| (others <= others_max).then(|| without_others(context, id, &chunk)).flatten())
         }
-        WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } => None,
+        WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } | WaitCause::Kept { .. } => None,
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::cycle::Context;
 use crate::decision::{OverQuota, WaitCause, Why};
+use crate::miss::{Bound, Miss};
 use crate::queue::amounts;
 use crate::remedy;
 use crate::report::Answer;
-use crate::search::{Bound, Miss, Search};
+use crate::search::Search;
 use crate::state::State;
 use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
@@ -31,8 +32,11 @@ pub(crate) fn full(context: &mut Context<'_>, id: GangId) -> Option<Why> {
         return Some(incomplete(context.state, id)).filter(|_| !chunk.is_empty());
     }
     let mut trial = Trial::on(context.state);
-    let miss = Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk).err()?;
+    let placed = Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk);
     drop(trial);
+    let Err(miss) = placed else {
+        return kept(context, id).map(|cause| Why { cause, reserved: None, remedy: None });
+    };
     let mut answer = why(context, id, &miss);
     if miss == Miss::Room {
         answer.cause = room::room(context.state, context.placer, id, Beside::ThoseThatFit);
@@ -50,6 +54,10 @@ pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
         let mut full = None;
         if question.untold || context.report.is_new(question.line, &brief) {
             let mut told = brief.clone();
+            let by_room = remedies > 0 && matches!(told.cause, WaitCause::Room { .. });
+            if let Some(cause) = Some(question.gang).filter(|_| by_room).and_then(|gang| kept(context, gang)) {
+                told.cause = cause;
+            }
             if let WaitCause::Room { fit, need, nodes } = &mut told.cause {
                 if *need <= PODS_TRIED_MAX {
                     told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
@@ -87,6 +95,19 @@ fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
     };
     let reserved = context.reservations.of(id).map(|reservation| reservation.from);
     Why { cause, reserved, remedy: None }
+}
+
+/// Whose reservations keep the gang from starting, if it would fit but for them.
+fn kept(context: &mut Context<'_>, id: GangId) -> Option<WaitCause> {
+    let others = context.reservations.before(context.state, id, context.now);
+    if others.is_empty() {
+        return None;
+    }
+    let chunk = context.state.next_chunk(id);
+    let mut trial = Trial::on(context.state);
+    Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk).ok()?;
+    drop(trial);
+    Some(WaitCause::Kept { gangs: others.iter().map(|gang| context.state.name(*gang).to_string()).collect() })
 }
 
 fn quorum(state: &State, id: GangId) -> WaitCause {
