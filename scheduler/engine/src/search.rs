@@ -392,7 +392,9 @@ impl<'t, 's> Search<'t, 's> {
         if !waits {
             return;
         }
-        for pod in chunk.pods().filter(|pod| stage(pod) == Some(Stage::Placed)).collect::<Vec<_>>() {
+        // Who is back where it was never left it.
+        let started = |pod: &PodId| stage(pod) == Some(Stage::Placed) && !self.homes.contains_key(pod);
+        for pod in chunk.pods().filter(started).collect::<Vec<_>>() {
             if let Some(place) = self.trial.state().whereabouts(pod).place {
                 self.trial.set(pod, Whereabouts::at(Stage::Nominated { counted: true }, place));
             }

@@ -55,10 +55,17 @@ fn gang(engine: &mut Engine, id: u64, priority: i64, min_member: u32) {
     tell(engine, Event::GangAdded { gang: GangId(id), spec });
 }
 
-/// A pod of a gang without subgroups, named and numbered; it waits, or runs on these GPUs of a node.
-fn pod(engine: &mut Engine, gang: u64, id: u64, shape: PodShape, terms: Option<PodTerms>, on: Option<(u32, &[u8])>) {
-    let seat =
-        on.map(|(node, gpus)| Seat { stage: Stage::Running, node: NodeId(node), gpus: gpus.iter().copied().collect() });
+/// Where a pod is from the start: what it does, on which GPUs of a node.
+type On<'a> = Option<(Stage, u32, &'a [u8])>;
+
+/// It runs there.
+fn runs(node: u32, gpus: &[u8]) -> On<'_> {
+    Some((Stage::Running, node, gpus))
+}
+
+/// A pod of a gang without subgroups, named and numbered.
+fn pod(engine: &mut Engine, gang: u64, id: u64, shape: PodShape, terms: Option<PodTerms>, on: On<'_>) {
+    let seat = on.map(|(stage, node, gpus)| Seat { stage, node: NodeId(node), gpus: gpus.iter().copied().collect() });
     let gang = Some(Member { gang: GangId(gang), subgroup: String::new() });
     let spec = PodSpec { name: format!("p{id}"), shape, gang, terms, seat, ..PodSpec::default() };
     tell(engine, Event::PodAdded { pod: PodId(id), spec });
@@ -99,4 +106,57 @@ fn the_limit_of_a_gpu_model_holds_for_pods_that_take_any_model() {
     pod(&mut engine, 1, 1, whole(1), None, None);
     pod(&mut engine, 1, 2, whole(1), None, None);
     assert_eq!(decide(&mut engine, &rules), ["bind p1->n0[0] p2->n1[0]"]);
+}
+
+#[test]
+fn whoever_moves_away_is_no_company() {
+    let rules = Rules::kai();
+    let mut engine = engine(rules.clone(), &[node(1), node(1)]);
+    gang(&mut engine, 1, 0, 1);
+    pod(&mut engine, 1, 1, whole(1), terms("db", None, None), runs(0, &[0]));
+    gang(&mut engine, 2, 0, 1);
+    pod(&mut engine, 2, 2, whole(1), terms("web", Some("db"), None), None);
+    assert_eq!(decide(&mut engine, &rules), [""; 0], "moving p1 makes room for p2 beside nobody");
+}
+
+#[test]
+fn whoever_is_evicted_keeps_nobody_away() {
+    let rules = Rules::default();
+    let mut engine = engine(rules.clone(), &[node(1)]);
+    gang(&mut engine, 1, 0, 1);
+    pod(&mut engine, 1, 1, whole(1), terms("db", None, None), runs(0, &[0]));
+    gang(&mut engine, 2, 1, 1);
+    pod(&mut engine, 2, 2, whole(1), terms("web", None, Some("db")), None);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1", "nominate p2->n0[0]"]);
+}
+
+#[test]
+fn whoever_comes_back_where_it_was_does_not_wait_for_those_that_move() {
+    let rules = Rules::kai();
+    let mut engine = engine(rules.clone(), &[node(2), node(2)]);
+    gang(&mut engine, 1, 1, 2);
+    pod(&mut engine, 1, 1, whole(1), None, runs(0, &[0]));
+    pod(&mut engine, 1, 2, whole(1), None, Some((Stage::Placed, 1, &[0])));
+    gang(&mut engine, 2, 0, 1);
+    pod(&mut engine, 2, 3, whole(2), None, None);
+    let decided = decide(&mut engine, &rules);
+    assert_eq!(decided, ["evict p1", "nominate p3->n0[0,1]", "nominate p1->n1[1]"]);
+    assert_eq!(engine.state().whereabouts(PodId(2)).stage, Stage::Placed);
+}
+
+#[test]
+fn nobody_is_evicted_for_a_gang_that_fits_where_others_leave() {
+    let rules = Rules::default();
+    let mut engine = engine(rules.clone(), &[node(2), node(1)]);
+    gang(&mut engine, 1, 0, 2);
+    pod(&mut engine, 1, 1, whole(1), None, runs(0, &[0]));
+    pod(&mut engine, 1, 2, whole(1), None, runs(0, &[1]));
+    gang(&mut engine, 2, 1, 1);
+    pod(&mut engine, 2, 3, whole(1), None, runs(1, &[0]));
+    gang(&mut engine, 3, 3, 1);
+    pod(&mut engine, 3, 4, PodShape { cpu_milli: 8000, ..whole(1) }, None, None);
+    gang(&mut engine, 4, 2, 1);
+    pod(&mut engine, 4, 5, whole(1), None, None);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1 p2", "nominate p4->n0[0]"]);
+    assert_eq!(decide(&mut engine, &rules), ["nominate p5->n0[1]"]);
 }

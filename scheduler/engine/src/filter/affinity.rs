@@ -119,8 +119,9 @@ fn domains(state: &State, but: PodId, term: &Term, of: impl Fn(&Pod) -> bool) ->
 
 fn domains_of(state: &State, pods: impl Iterator<Item = PodId>, term: &Term) -> BTreeSet<Domain> {
     let here = |id: PodId| {
-        // Within a plan, whoever is thought away waits, and still holds what it is leaving.
-        let stays = state.pods.get(&id).is_some_and(|pod| !matches!(pod.stage, Stage::Evicted | Stage::Pending));
+        // Whoever waits and holds a place all the same is leaving it, in the plan that is being tried.
+        let leaves = |stage| matches!(stage, Stage::Evicted | Stage::Pending);
+        let stays = state.pods.get(&id).is_some_and(|pod| !leaves(pod.stage));
         let place = state.cluster.placed().get(&id).filter(|_| stays)?;
         let shape = &state.cluster.state(place.node)?.shape;
         term.domain(place.node, shape).map(|(node, value)| (node, value.to_owned()))

@@ -50,11 +50,15 @@ pub(super) fn attempt(
     gang: GangId,
 ) -> Option<Outcome> {
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
+    let name = context.state.name(gang);
+    let room = Room::of(context, &claim);
+    if room.could_do() && has_place(context, &claim) {
+        context.report.note(|| format!("  {name}: has room without that"));
+        return None;
+    }
     index.prepare(context.state, context.rules, context.now, action, &claim);
     let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
     let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
-    let name = context.state.name(gang);
-    let room = Room::of(context, &claim);
     let on_one_node = match context.rules.victims {
         VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
@@ -64,6 +68,13 @@ pub(super) fn attempt(
     let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
     context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
     outcome
+}
+
+/// Is there a place for it although nobody gives way? What allocate left in its way may be leaving by now, or somebody it
+/// must be with may have come after its turn.
+fn has_place(context: &mut Context<'_>, claim: &Claim) -> bool {
+    let mut trial = Trial::on(context.state);
+    Search::new(&mut trial, context.placer, context.rules, context.steps).place(claim.gang, &claim.chunk).is_ok()
 }
 
 /// What could be asked for so far, in the order of asking.
