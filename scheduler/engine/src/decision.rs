@@ -101,23 +101,15 @@ pub struct Why {
 /// What would admit a gang that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// A higher limit of a queue.
-    RaiseLimit {
-        /// The queue.
-        queue: String,
-        /// The resource.
-        resource: String,
-        /// By so much, in the resource's unit.
-        by: i64,
+    /// Higher limits, all of these.
+    RaiseLimits {
+        /// What is in the way, from the gang's queue upwards.
+        bounds: Vec<OverQuota>,
     },
-    /// A queue that deserves more, or a gang that is preemptible.
+    /// Queues that deserve more, all of these, or a gang that is preemptible.
     RaiseDeserved {
-        /// The queue.
-        queue: String,
-        /// The resource.
-        resource: String,
-        /// By so much, in the resource's unit.
-        by: i64,
+        /// What is in the way, from the gang's queue upwards.
+        bounds: Vec<OverQuota>,
     },
     /// Being together at a wider level is enough; `None` = anywhere.
     WiderTopology {
@@ -259,6 +251,9 @@ impl fmt::Display for Why {
                 write!(f, "there is room for it, but not where it must be")
             }
             WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
+            WaitCause::Room { fit, need, nodes } if fit < need && nodes.ruled_out.is_empty() => {
+                write!(f, "{fit}/{need} pods fit at once")
+            }
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
             WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
             WaitCause::BackOff { .. } => write!(f, "its start has failed repeatedly; it is tried again after a while"),
@@ -277,11 +272,18 @@ impl fmt::Display for Why {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Remedy::RaiseLimit { queue, resource, by } => {
-                write!(f, "raising the {resource} limit of queue `{queue}` by {by} would admit it")
+            Remedy::RaiseLimits { bounds } => {
+                let raise = |over: &OverQuota| {
+                    format!("the {} limit of queue `{}` by {}", over.resource, over.queue, over.would_use - over.bound)
+                };
+                write!(f, "raising {} would admit it", bounds.iter().map(raise).collect::<Vec<_>>().join(" and "))
             }
-            Remedy::RaiseDeserved { queue, resource, by } => {
-                write!(f, "{by} more {resource} deserved by queue `{queue}`, or being preemptible, would admit it")
+            Remedy::RaiseDeserved { bounds } => {
+                let more = |over: &OverQuota| {
+                    format!("{} more {} deserved by queue `{}`", over.would_use - over.bound, over.resource, over.queue)
+                };
+                let more = bounds.iter().map(more).collect::<Vec<_>>().join(" and ");
+                write!(f, "{more}, or being preemptible, would admit it")
             }
             Remedy::WiderTopology { level: Some(level) } => write!(f, "it would fit within one `{level}`"),
             Remedy::WiderTopology { level: None } => write!(f, "it would fit without the required topology"),

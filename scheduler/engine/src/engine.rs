@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::cluster::{GPUS_PER_NODE_MAX, Hold, Interner, NodeSpec, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
-use crate::decision::Decision;
+use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
 use crate::gang::{GangSpec, Health, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
@@ -16,6 +16,7 @@ use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
 use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
+use crate::why;
 
 /// How an engine decides; fixed for its life.
 #[derive(Debug, Clone)]
@@ -173,6 +174,16 @@ impl Engine {
 
     /// Runs further passes of a cycle: fair shares stay as they were at its start.
     pub fn run_further(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
+        self.with_context(now, |context| cycle::run(context, passes))
+    }
+
+    /// Why a gang waits, with the smallest change that would admit it: more thorough than what a cycle tells everybody.
+    /// `None` for one that does not wait, or that would be placed now.
+    pub fn explain(&mut self, gang: GangId, now: Timestamp) -> Option<Why> {
+        self.with_context(now, |context| why::full(context, gang))
+    }
+
+    fn with_context<T>(&mut self, now: Timestamp, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let mut steps = Steps { left: self.rules.steps_per_cycle };
         let mut context = Context {
             state: &mut self.state,
@@ -184,7 +195,7 @@ impl Engine {
             report: &mut self.report,
             reservations: &mut self.reservations,
         };
-        cycle::run(&mut context, passes)
+        work(&mut context)
     }
 
     /// Counts what queues have held until now, before anything changes.

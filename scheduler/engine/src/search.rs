@@ -53,6 +53,15 @@ impl std::fmt::Display for Miss {
     }
 }
 
+/// A kind of bound on what queues use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Limits.
+    Limit,
+    /// What is deserved, for gangs that are not preemptible.
+    Deserved,
+}
+
 /// Nodes a search is restricted to, ascending; all for `None`.
 type Scope = Option<Arc<Vec<NodeId>>>;
 
@@ -94,6 +103,8 @@ pub(crate) struct Search<'t, 's> {
     pub(crate) promise: bool,
     /// Where pods come from that were told to stop for this plan: back there they were never disturbed.
     pub(crate) homes: BTreeMap<PodId, Whereabouts>,
+    /// A kind of bound that does not hold: to find out whether more of it would help.
+    pub(crate) lifted: Option<Bound>,
     /// Required topology levels are taken as so much wider: to find out what would help.
     pub(crate) widened: usize,
     exhaustive: bool,
@@ -115,6 +126,7 @@ impl<'t, 's> Search<'t, 's> {
             steps,
             promise: false,
             homes: BTreeMap::new(),
+            lifted: None,
             widened: 0,
             exhaustive: false,
             now_only: false,
@@ -186,10 +198,12 @@ impl<'t, 's> Search<'t, 's> {
 
     fn check_amounts(&self, task: &Task, more: &Amounts) -> Result<(), Miss> {
         let queues = &self.trial.state().queues;
-        if let Some((queue, resource, used)) = queues.over_limit(task.queue, more) {
+        let over_limit = || queues.over_limit(task.queue, more).next();
+        if let Some((queue, resource, used)) = over_limit().filter(|_| self.lifted != Some(Bound::Limit)) {
             return Err(Miss::Limit { queue, resource, used });
         }
-        match queues.over_deserved(task.queue, more).filter(|_| task.fixed) {
+        let fixed = task.fixed && self.lifted != Some(Bound::Deserved);
+        match queues.over_deserved(task.queue, more).next().filter(|_| fixed) {
             Some((queue, resource, used)) => Err(Miss::Deserved { queue, resource, used }),
             None => Ok(()),
         }
@@ -200,11 +214,16 @@ impl<'t, 's> Search<'t, 's> {
         let shapes = self.shapes(task.parts.values().flatten());
         let alike =
             shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
-        let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
-        if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
+        let by_node = shapes.values().any(|(shape, _)| self.is_charged_by_node(shape));
+        if chunk.len() > EXHAUSTIBLE_PODS || !by_node && (alike || chunk.len() == 1 && !task.nodes_differ) {
             return false;
         }
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
+    }
+
+    /// Does what a pod counts as in its queues depend on its node?
+    fn is_charged_by_node(&self, pod: &PodShape) -> bool {
+        pod.gpu.is_memory() || pod.wants_gpu() && !self.trial.state().queues.models().is_empty()
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
@@ -371,7 +390,7 @@ impl<'t, 's> Search<'t, 's> {
 
     /// Books one pod, unless the queues forbid what it holds on just that node.
     fn book(&mut self, task: &Task, pod: PodId, place: Placement, choice: Choice) -> bool {
-        if place.shape.gpu.is_memory() {
+        if self.is_charged_by_node(&place.shape) {
             let more = self.trial.state().held(&place);
             if self.check_amounts(task, &more).is_err() {
                 return false;

@@ -2,18 +2,44 @@
 
 mod room;
 
+use std::sync::Arc;
+
 use crate::cycle::Context;
 use crate::decision::{OverQuota, WaitCause, Why};
 use crate::queue::amounts;
 use crate::remedy;
 use crate::report::Answer;
-use crate::search::Miss;
+use crate::search::{Bound, Miss, Search};
 use crate::state::State;
+use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
 use room::Beside;
 
 /// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
 const REMEDIES_PER_CYCLE: usize = 8;
+
+/// Within a cycle only so many others are gone through for a remedy; [`full`] goes through all of them.
+const OTHERS_MAX: usize = 512;
+
+/// Within a cycle only gangs up to this are placed as far as they fit, to see what the next pod lacks.
+const PODS_TRIED_MAX: u64 = 64;
+
+/// All there is to say about one gang that waits, whatever it takes.
+pub(crate) fn full(context: &mut Context<'_>, id: GangId) -> Option<Why> {
+    let chunk = context.state.next_chunk(id);
+    if !context.state.gangs.get(&id)?.is_waiting() {
+        return Some(incomplete(context.state, id)).filter(|_| !chunk.is_empty());
+    }
+    let mut trial = Trial::on(context.state);
+    let miss = Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk).err()?;
+    drop(trial);
+    let mut answer = why(context, id, &miss);
+    if miss == Miss::Room {
+        answer.cause = room::room(context.state, context.placer, id, Beside::ThoseThatFit);
+    }
+    answer.remedy = remedy::remedy(context, id, &answer.cause, usize::MAX);
+    Some(answer)
+}
 
 /// What every line that got nothing waits for, and what would help those who are going to be told.
 pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
@@ -24,12 +50,16 @@ pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
         let mut full = None;
         if question.untold || context.report.is_new(question.line, &brief) {
             let mut told = brief.clone();
-            if let WaitCause::Room { fit: 1.., need: 2.., .. } = told.cause {
-                told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
+            if let WaitCause::Room { fit, need, nodes } = &mut told.cause {
+                if *need <= PODS_TRIED_MAX {
+                    told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
+                } else if *fit > 0 {
+                    Arc::make_mut(nodes).ruled_out.clear(); // these are reasons for one pod alone, which has room
+                }
             }
             if remedies > 0 {
                 remedies -= 1;
-                told.remedy = remedy::remedy(context, question.gang, &told.cause);
+                told.remedy = remedy::remedy(context, question.gang, &told.cause, OTHERS_MAX);
             }
             full = Some(told);
         }
@@ -48,11 +78,9 @@ pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
     let state = &*context.state;
     let cause = match miss {
-        Miss::Limit { queue, resource, used } => {
-            WaitCause::Limit(over(state, *queue, *resource, *used, |quota| quota.limit))
-        }
+        Miss::Limit { queue, resource, used } => WaitCause::Limit(over(state, *queue, *resource, *used, Bound::Limit)),
         Miss::Deserved { queue, resource, used } => {
-            WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
+            WaitCause::Deserved(over(state, *queue, *resource, *used, Bound::Deserved))
         }
         Miss::Steps => WaitCause::Steps,
         Miss::Room => room::room(context.state, context.placer, id, Beside::Nobody),
@@ -74,17 +102,15 @@ fn quorum(state: &State, id: GangId) -> WaitCause {
     WaitCause::Quorum { have, need }
 }
 
-fn over(
-    state: &State,
-    queue: QueueId,
-    resource: usize,
-    would_use: i64,
-    bound: impl Fn(crate::queue::Quota) -> Option<i64>,
-) -> OverQuota {
+/// How a queue's bound is exceeded.
+pub(crate) fn over(state: &State, queue: QueueId, resource: usize, would_use: i64, kind: Bound) -> OverQuota {
     let known = state.queues.get(queue);
-    let bound = known.and_then(|queue| bound(state.queues.quota(queue, resource))).unwrap_or(0);
+    let bound = known.and_then(|queue| {
+        let quota = state.queues.quota(queue, resource);
+        if kind == Bound::Limit { quota.limit } else { quota.deserved }
+    });
     let name = known.map(|queue| queue.spec.name.clone()).unwrap_or_default();
-    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound }
+    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound: bound.unwrap_or(0) }
 }
 
 /// The name of an accounted resource.

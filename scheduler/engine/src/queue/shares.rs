@@ -11,6 +11,7 @@ use crate::units::QueueId;
 pub(crate) fn divide(state: &mut State) {
     let requests = requests(state);
     let total = state.total();
+    state.queues.total = total.clone();
     let usage = state.usage.take();
     divide_among(
         &mut state.queues,

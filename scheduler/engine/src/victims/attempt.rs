@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Asking, Considered, VictimIndex};
-use super::{Action, Before, Claim, Piece};
-use crate::cluster::{NodeState, PodShape, Shared};
+use super::{Action, Before, Claim, Piece, budget};
+use crate::cluster::{Free, NodeShape, NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::filter::{affinity, how_many};
+use crate::filter::resources::how_many;
+use crate::filter::{self, affinity};
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
@@ -31,49 +32,82 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// The pods that have to go, to another place or for good.
+    pub(super) fn disturbed(&self) -> impl Iterator<Item = &PodId> + Clone {
+        self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
+    }
+
     /// The gangs that were disturbed.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        let pods = self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod));
-        pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
+        self.disturbed().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
 /// Makes room for a gang's next chunk, if this action can; then everything is booked.
-pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Action, gang: GangId) -> Option<Outcome> {
+pub(super) fn attempt(
+    context: &mut Context<'_>,
+    index: &mut VictimIndex,
+    action: Action,
+    gang: GangId,
+) -> Option<Outcome> {
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
-    let considered = consider(context, index, action, &claim)?;
+    index.prepare(context.state, context.rules, context.now, action, &claim);
+    let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
+    let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
     let name = context.state.name(gang);
-    context.report.note(|| format!("  {name}: may {}, {} units to ask", action.name(), considered.len()));
+    let room = Room::of(context, &claim);
     let on_one_node = match context.rules.victims {
-        VictimOrder::Youngest => single_node(context, action, &claim, &considered),
-        VictimOrder::LeastLoss => cheapest(context, action, &claim, &considered),
+        VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss => None,
     };
-    on_one_node.or_else(|| across_nodes(context, action, &claim, &considered))
+    let outcome = on_one_node.or_else(|| across_nodes(context, action, &claim, &mut asked, room));
+    let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
+    context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
+    outcome
 }
 
-/// Everything that could be asked for, in the order of asking; `None` where even all of it would not do.
-fn consider(context: &Context<'_>, index: &VictimIndex, action: Action, claim: &Claim) -> Option<Vec<Considered>> {
-    let mut asking = Asking::new(context.state, index, action, claim, context.rules, context.now);
-    let mut considered: Vec<Considered> = Vec::new();
-    let mut latest: BTreeMap<GangId, usize> = BTreeMap::new();
-    while let Some(mut unit) = asking.next(context.state) {
-        unit.before = latest.insert(unit.gang, considered.len());
-        considered.push(unit);
+/// What could be asked for so far, in the order of asking.
+struct Asked<'a> {
+    asking: Asking<'a>,
+    units: Vec<Considered>,
+    latest: BTreeMap<GangId, usize>,
+}
+
+impl Asked<'_> {
+    /// Asks on until there are so many units; false when nobody is left.
+    fn reach(&mut self, state: &State, count: usize) -> bool {
+        while self.units.len() < count {
+            let Some(mut unit) = self.asking.next(state) else { return false };
+            unit.before = self.latest.insert(unit.gang, self.units.len());
+            self.units.push(unit);
+        }
+        true
     }
-    Some(considered).filter(|considered| !considered.is_empty())
 }
 
 /// After every step: the units so far that touch one of the nodes of the newest.
-fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+fn single_node(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    asked: &mut Asked<'_>,
+    mut room: Room,
+) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut room = Room::of(context, claim);
-    for (newest, unit) in considered.iter().enumerate() {
-        for node in &unit.nodes {
-            on_node.entry(*node).or_default().push(newest);
-        }
+    let mut newest = 0;
+    while asked.reach(context.state, newest + 1) {
+        let considered = &asked.units;
+        let unit = &considered[newest];
         for node in by_name(context.state, &unit.nodes) {
-            let set = with_surplus(considered, &on_node[&node]);
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            let set = with_surplus(considered, here);
             let set = units(considered, &set);
+            if !may_go(context.state, &set) {
+                here.pop();
+                continue;
+            }
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -81,6 +115,7 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
                 return Some(outcome);
             }
         }
+        newest += 1;
     }
     None
 }
@@ -91,46 +126,65 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
-/// Sets on one node that lose as little as possible: of the lowest priority first, then of the least loss, then of the fewest
-/// units. Only queues from which something would be taken without this choice are taken from.
-fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+/// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
+/// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
+fn cheapest(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    asked: &mut Asked<'_>,
+    mut room: Room,
+) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut room = Room::of(context, claim);
-    let mut sets: BTreeSet<(i64, i128, usize, Vec<usize>)> = BTreeSet::new();
-    let mut stop = considered.len();
-    let mut queues: BTreeSet<QueueId> = considered.iter().map(|unit| unit.queue).collect();
-    for (newest, unit) in considered.iter().enumerate() {
-        if newest >= stop {
+    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut stop = usize::MAX;
+    let mut queues: Option<BTreeSet<QueueId>> = None;
+    for newest in 0.. {
+        if newest >= stop || !asked.reach(context.state, newest + 1) {
             break;
         }
-        if !queues.contains(&unit.queue) {
+        let considered = &asked.units;
+        let unit = &considered[newest];
+        if queues.as_ref().is_some_and(|queues| !queues.contains(&unit.queue)) {
             continue;
         }
         for node in by_name(context.state, &unit.nodes) {
             let here = on_node.entry(node).or_default();
             here.push(newest);
-            for set in [&[newest][..], here] {
-                let mut set = with_surplus(considered, set);
+            let together = with_surplus(considered, here);
+            if !may_go(context.state, &units(considered, &together)) {
+                here.pop();
+            }
+            for mut set in [with_surplus(considered, &[newest]), together] {
+                if !may_go(context.state, &units(considered, &set)) {
+                    continue;
+                }
                 if !room.could_do_with(context.state, &units(considered, &set)) {
                     continue;
                 }
                 room.drop_unneeded(context.state, considered, &mut set);
                 if sets.is_empty() {
                     stop = stop.min(newest + LOOK_FURTHER);
-                    queues = set.iter().map(|index| considered[*index].queue).collect();
+                    queues = Some(set.iter().map(|index| considered[*index].queue).collect());
                 }
                 let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
                 let loss = set.iter().map(|index| considered[*index].loss).sum();
-                sets.insert((highest, loss, set.len(), set));
+                sets.insert((highest, ends_a_gang, loss, set.len(), set));
             }
         }
     }
     let mut cheapest_first = sets.into_iter().take(SETS_TRIED);
-    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(considered, &set)))
+    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(&asked.units, &set)))
 }
 
 fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
     set.iter().map(|index| &considered[*index]).collect()
+}
+
+/// Do disruption budgets allow that all of these go?
+fn may_go(state: &State, set: &[&Considered]) -> bool {
+    state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
 }
 
 /// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
@@ -145,20 +199,32 @@ fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// After every step: everything so far.
+/// After every step: everything so far that may go together.
 fn across_nodes(
     context: &mut Context<'_>,
     action: Action,
     claim: &Claim,
-    considered: &[Considered],
+    asked: &mut Asked<'_>,
+    mut room: Room,
 ) -> Option<Outcome> {
-    let mut room = Room::of(context, claim);
-    for steps in 1..=considered.len() {
-        room.free(context.state, &considered[steps - 1]);
+    let mut steps = 0;
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut left_out: BTreeSet<GangId> = BTreeSet::new();
+    while asked.reach(context.state, steps + 1) {
+        let unit = &asked.units[steps];
+        chosen.push(steps);
+        steps += 1;
+        let budgeted = !context.state.budgets.is_empty();
+        if left_out.contains(&unit.gang) || budgeted && !may_go(context.state, &units(&asked.units, &chosen)) {
+            left_out.insert(unit.gang); // what goes after it in its gang stays, too
+            chosen.pop();
+            continue;
+        }
+        room.free(context.state, unit);
         if !room.could_do() {
             continue;
         }
-        let set: Vec<&Considered> = considered[..steps].iter().collect();
+        let set = units(&asked.units, &chosen);
         if let Some(outcome) = try_set(context, action, claim, &set) {
             return Some(outcome);
         }
@@ -176,9 +242,12 @@ fn by_name(state: &State, nodes: &BTreeSet<NodeId>) -> Vec<NodeId> {
 }
 
 /// A necessary condition that is cheap: are there enough places for each shape of the chunk, with some units gone?
+#[derive(Clone)]
 struct Room {
     /// By shape: what is wanted, and what there is.
     wanted: Vec<(Shared<PodShape>, u64, u64)>,
+    /// By shape: how many at most fit on one node, were it empty.
+    on_empty: Vec<u64>,
     /// Nodes as they would be.
     freed: BTreeMap<NodeId, NodeState>,
 }
@@ -195,7 +264,22 @@ impl Room {
         for (shape, _, there) in &mut wanted {
             *there = context.placer.capacity(&context.state.cluster, shape, None, u64::MAX);
         }
-        Room { wanted, freed: BTreeMap::new() }
+        let nodes: Vec<(&NodeShape, Free)> =
+            context.state.cluster.shapes().map(|shape| (shape, Free::all_of(shape))).collect();
+        let most = |pod: &PodShape| nodes.iter().map(|(shape, free)| u64::from(how_many(shape, free, pod))).max();
+        let on_empty = wanted.iter().map(|(shape, ..)| most(shape).unwrap_or(0));
+        Room { on_empty: on_empty.collect(), wanted, freed: BTreeMap::new() }
+    }
+
+    /// Could emptying one node be enough?
+    fn one_node_may_do(&self) -> bool {
+        self.emptying_may_do(1)
+    }
+
+    /// Could emptying so many nodes be enough?
+    fn emptying_may_do(&self, nodes: usize) -> bool {
+        let mut shapes = self.wanted.iter().zip(&self.on_empty);
+        shapes.all(|((_, wanted, there), most)| there + most * nodes as u64 >= *wanted)
     }
 
     /// Thinks a unit away.
@@ -204,10 +288,11 @@ impl Room {
             let Some(place) = state.cluster.placed().get(pod) else { continue };
             let Some(now) = state.cluster.state(place.node) else { continue };
             let node = self.freed.entry(place.node).or_insert_with(|| now.clone());
-            let before: Vec<u64> = self.wanted.iter().map(|(shape, ..)| u64::from(how_many(node, shape))).collect();
+            let before: Vec<u64> =
+                self.wanted.iter().map(|(shape, ..)| u64::from(filter::how_many(node, shape))).collect();
             node.without(place);
             for ((shape, _, there), before) in self.wanted.iter_mut().zip(before) {
-                *there = *there + u64::from(how_many(node, shape)) - before;
+                *there = *there + u64::from(filter::how_many(node, shape)) - before;
             }
         }
     }
@@ -231,6 +316,9 @@ impl Room {
     }
 
     fn could_do_with(&mut self, state: &State, units: &[&Considered]) -> bool {
+        if !self.emptying_may_do(units.iter().map(|unit| unit.nodes.len()).sum()) {
+            return false;
+        }
         let before: Vec<u64> = self.wanted.iter().map(|(_, _, there)| *there).collect();
         units.iter().for_each(|unit| self.free(state, unit));
         let answer = self.could_do();
@@ -379,7 +467,7 @@ fn stays(search: &mut Search<'_, '_>, gang: GangId) -> bool {
         };
         let still_fits = home.place.as_ref().is_some_and(|place| {
             let allowed = affinity::narrow(state, id, pod, Some(&[place.node]));
-            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).is_none();
+            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).next().is_none();
             within && allowed.is_none_or(|nodes| !nodes.is_empty()) && state.cluster.fits_later(place)
         });
         if !still_fits {
