@@ -8,6 +8,7 @@ mod consolidate;
 mod order;
 mod preempt;
 mod reclaim;
+mod room;
 
 use std::collections::BTreeSet;
 
