@@ -59,7 +59,7 @@ impl Engine {
     /// An engine that knows of no node and no pod yet.
     pub fn new(config: Config) -> Self {
         let mut state = State::default();
-        state.queues.set(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
+        state.set_queue(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
         let rules = config.rules.clone();
         state.usage = rules.usage.map(UsageBook::new);
         let placer = Placer::new(config);
@@ -120,7 +120,7 @@ impl Engine {
                 if !self.state.queues.children(Some(queue)).is_empty() || self.has_gangs(queue) {
                     return Err(EventError::QueueInUse { name: self.queue_name(queue) });
                 }
-                self.state.queues.remove(queue);
+                self.state.remove_queue(queue);
             }
             Event::BudgetSet { name, budget } => {
                 self.state.budgets.insert(name, budget);
@@ -287,7 +287,7 @@ impl Engine {
                 return Err(EventError::QueueNotLeaf { name: self.queue_name(parent) });
             }
         }
-        self.state.queues.set(queue, spec);
+        self.state.set_queue(queue, spec);
         Ok(())
     }
 

@@ -161,7 +161,7 @@ impl<'a> Asking<'a> {
             siblings: BTreeMap::new(),
             gone: BTreeSet::new(),
             taken: BTreeMap::new(),
-            total: state.queues.total.clone(),
+            total: state.queues.divided.clone(),
         };
         for (leaf, _) in asked {
             asking.advance(state, *leaf);
