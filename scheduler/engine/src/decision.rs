@@ -176,6 +176,9 @@ pub struct OverQuota {
 impl Why {
     /// Does this say the same for a user's purposes, figures aside?
     pub(crate) fn is_like(&self, other: &Why) -> bool {
+        if self.reserved.is_some() != other.reserved.is_some() {
+            return false;
+        }
         match (&self.cause, &other.cause) {
             (WaitCause::Room { nodes: mine, .. }, WaitCause::Room { nodes: theirs, .. }) => {
                 let constraints =

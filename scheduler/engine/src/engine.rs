@@ -141,7 +141,7 @@ impl Engine {
                 self.back_to_waiting(pod, |stage| stage == Stage::Placed)?;
                 let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
                 if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
-                    gang.start_failed(now);
+                    gang.start_failed(now, 0);
                 }
             }
             Event::NominationExpired { pod } => {

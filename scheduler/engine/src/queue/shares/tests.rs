@@ -31,13 +31,14 @@ fn a_step() -> impl Strategy<Value = Step> {
 }
 
 fn quota(bits: u8) -> Quota {
-    let amount = |bits: u8| Some(i64::from(bits % 4) * 2000).filter(|_| bits % 4 > 0);
+    let amount = |bits: u8| Some(i64::from(bits % 4) * 2000).filter(|_| !bits.is_multiple_of(4));
     Quota { deserved: amount(bits), limit: amount(bits >> 2), over_quota_weight: i64::from(bits >> 4) % 3 }
 }
 
 /// Queues 0 and 1 are roots, all others leaves under one of these.
 fn queue(number: u32, parent: u32, bits: u8) -> Event {
-    let gpu_models = if bits % 3 == 0 { BTreeMap::from([("A".to_owned(), quota(bits >> 1))]) } else { BTreeMap::new() };
+    let gpu_models =
+        if bits.is_multiple_of(3) { BTreeMap::from([("A".to_owned(), quota(bits >> 1))]) } else { BTreeMap::new() };
     let parent = (number > 1).then_some(QueueId(parent));
     let spec = QueueSpec { parent, gpu: quota(bits), gpu_models, ..QueueSpec::unlimited(&format!("q{number}")) };
     Event::QueueSet { queue: QueueId(number), spec }
@@ -63,7 +64,7 @@ fn shape(kind: u8) -> PodShape {
         2 => GpuRequest::share(MilliGpu(GPU.0 / 2)),
         _ => GpuRequest::Share(Share { size: ShareSize::Memory(700), devices: 1 }),
     };
-    let gpu_models = if kind % 3 == 0 { vec!["A".to_owned()] } else { Vec::new() };
+    let gpu_models = if kind.is_multiple_of(3) { vec!["A".to_owned()] } else { Vec::new() };
     PodShape { cpu_milli: 1000, memory_bytes: 1 << 20, gpu, gpu_models, ..PodShape::default() }
 }
 
