@@ -1,10 +1,12 @@
 //! The engine as a driver sees it: tell it what happened, ask it what to do.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::{GPUS_PER_NODE_MAX, Hold, Interner, NodeSpec, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
-use crate::decision::Decision;
+use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
-use crate::gang::{GangSpec, Stage};
+use crate::gang::{GangSpec, Health, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, UsageBook, shares};
@@ -14,6 +16,7 @@ use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
 use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
+use crate::why;
 
 /// How an engine decides; fixed for its life.
 #[derive(Debug, Clone)]
@@ -171,6 +174,16 @@ impl Engine {
 
     /// Runs further passes of a cycle: fair shares stay as they were at its start.
     pub fn run_further(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
+        self.with_context(now, |context| cycle::run(context, passes))
+    }
+
+    /// Why a gang waits, with the smallest change that would admit it: more thorough than what a cycle tells everybody.
+    /// `None` for one that does not wait, or that would be placed now.
+    pub fn explain(&mut self, gang: GangId, now: Timestamp) -> Option<Why> {
+        self.with_context(now, |context| why::full(context, gang))
+    }
+
+    fn with_context<T>(&mut self, now: Timestamp, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let mut steps = Steps { left: self.rules.steps_per_cycle };
         let mut context = Context {
             state: &mut self.state,
@@ -182,7 +195,7 @@ impl Engine {
             report: &mut self.report,
             reservations: &mut self.reservations,
         };
-        cycle::run(&mut context, passes)
+        work(&mut context)
     }
 
     /// Counts what queues have held until now, before anything changes.
@@ -225,22 +238,41 @@ impl Engine {
 
     fn remove_node(&mut self, node: NodeId) -> Result<(), EventError> {
         let known = self.state.cluster.nodes().get(&node).ok_or(EventError::NoSuchNode { node })?;
+        let mut touched: BTreeSet<GangId> = BTreeSet::new();
         for holder in known.pods.clone() {
             let pod = holder.owner();
             let there = self.state.whereabouts(pod);
+            touched.extend(self.state.pods.get(&pod).map(|pod| pod.gang));
             if holder != pod {
                 // It was leaving anyway; where it goes stays.
                 self.state.set(pod, Whereabouts { former: None, ..there });
             } else if matches!(there.stage, Stage::Nominated { .. }) {
-                let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
-                self.state.set(pod, back);
-                self.pod_changed(pod);
+                self.promise_falls(pod, there);
             } else {
                 self.forget_pod(pod);
             }
         }
         self.state.remove_node(node);
+        touched.into_iter().for_each(|gang| self.promises_fall_together(gang));
         Ok(())
+    }
+
+    /// A gang that lost pods or promises and would not be complete with what it has left gives back what else it was
+    /// promised: it would hold room for a start that may never be. Its next chunk is tried again as a whole.
+    fn promises_fall_together(&mut self, gang: GangId) {
+        let Some(known) = self.state.gangs.get(&gang).filter(|gang| gang.health() == Health::Damaged) else { return };
+        let nominated =
+            |pod: &PodId| self.state.pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }));
+        for pod in known.pods().filter(nominated).collect::<Vec<_>>() {
+            let there = self.state.whereabouts(pod);
+            self.promise_falls(pod, there);
+        }
+    }
+
+    fn promise_falls(&mut self, pod: PodId, there: Whereabouts) {
+        let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
+        self.state.set(pod, back);
+        self.pod_changed(pod);
     }
 
     fn set_queue(&mut self, queue: QueueId, spec: QueueSpec) -> Result<(), EventError> {
@@ -373,6 +405,7 @@ impl Engine {
             self.reservations.departures += 1;
         }
         self.forget_pod(pod);
+        self.promises_fall_together(gang);
         Ok(())
     }
 
@@ -406,9 +439,7 @@ impl Engine {
         if !is(there.stage) {
             return Err(EventError::NotPlaced { pod });
         }
-        let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
-        self.state.set(pod, back);
-        self.pod_changed(pod);
+        self.promise_falls(pod, there);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
 use crate::gang::{Chunk, Stage, TopologyWish, Tree};
+use crate::miss::{Bound, Miss};
 use crate::placement::Placer;
 use crate::queue::amounts::Amounts;
 use crate::rules::Rules;
@@ -28,30 +29,6 @@ const CHUNK_PART: u64 = 50;
 
 /// Larger chunks are not exhausted: the search goes as deep as the chunk is long.
 const EXHAUSTIBLE_PODS: usize = 128;
-
-/// Why a chunk was not placed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Miss {
-    /// A queue on the way up would be over its limit of a resource.
-    Limit { queue: QueueId, resource: usize, used: i64 },
-    /// The gang is not preemptible, and a queue would use more than it deserves.
-    Deserved { queue: QueueId, resource: usize, used: i64 },
-    /// There is no room.
-    Room,
-    /// There may be room, but the search was cut off.
-    Steps,
-}
-
-impl std::fmt::Display for Miss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Miss::Limit { queue, used, .. } => write!(f, "{queue} would use {used}, over its limit"),
-            Miss::Deserved { queue, used, .. } => write!(f, "{queue} would use {used}, more than it deserves"),
-            Miss::Room => f.write_str("no room"),
-            Miss::Steps => f.write_str("search cut off"),
-        }
-    }
-}
 
 /// Nodes a search is restricted to, ascending; all for `None`.
 type Scope = Option<Arc<Vec<NodeId>>>;
@@ -94,6 +71,8 @@ pub(crate) struct Search<'t, 's> {
     pub(crate) promise: bool,
     /// Where pods come from that were told to stop for this plan: back there they were never disturbed.
     pub(crate) homes: BTreeMap<PodId, Whereabouts>,
+    /// A kind of bound that does not hold: to find out whether more of it would help.
+    pub(crate) lifted: Option<Bound>,
     /// Required topology levels are taken as so much wider: to find out what would help.
     pub(crate) widened: usize,
     exhaustive: bool,
@@ -115,6 +94,7 @@ impl<'t, 's> Search<'t, 's> {
             steps,
             promise: false,
             homes: BTreeMap::new(),
+            lifted: None,
             widened: 0,
             exhaustive: false,
             now_only: false,
@@ -186,10 +166,12 @@ impl<'t, 's> Search<'t, 's> {
 
     fn check_amounts(&self, task: &Task, more: &Amounts) -> Result<(), Miss> {
         let queues = &self.trial.state().queues;
-        if let Some((queue, resource, used)) = queues.over_limit(task.queue, more) {
+        let over_limit = || queues.over_limit(task.queue, more).next();
+        if let Some((queue, resource, used)) = over_limit().filter(|_| self.lifted != Some(Bound::Limit)) {
             return Err(Miss::Limit { queue, resource, used });
         }
-        match queues.over_deserved(task.queue, more).filter(|_| task.fixed) {
+        let fixed = task.fixed && self.lifted != Some(Bound::Deserved);
+        match queues.over_deserved(task.queue, more).next().filter(|_| fixed) {
             Some((queue, resource, used)) => Err(Miss::Deserved { queue, resource, used }),
             None => Ok(()),
         }
@@ -200,11 +182,16 @@ impl<'t, 's> Search<'t, 's> {
         let shapes = self.shapes(task.parts.values().flatten());
         let alike =
             shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
-        let memory = shapes.values().any(|(shape, _)| shape.gpu.is_memory());
-        if chunk.len() > EXHAUSTIBLE_PODS || alike && !memory || chunk.len() == 1 && !task.nodes_differ && !memory {
+        let by_node = shapes.values().any(|(shape, _)| self.is_charged_by_node(shape));
+        if chunk.len() > EXHAUSTIBLE_PODS || !by_node && (alike || chunk.len() == 1 && !task.nodes_differ) {
             return false;
         }
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
+    }
+
+    /// Does what a pod counts as in its queues depend on its node?
+    fn is_charged_by_node(&self, pod: &PodShape) -> bool {
+        pod.gpu.is_memory() || pod.wants_gpu() && !self.trial.state().queues.models().is_empty()
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
@@ -371,7 +358,7 @@ impl<'t, 's> Search<'t, 's> {
 
     /// Books one pod, unless the queues forbid what it holds on just that node.
     fn book(&mut self, task: &Task, pod: PodId, place: Placement, choice: Choice) -> bool {
-        if place.shape.gpu.is_memory() {
+        if self.is_charged_by_node(&place.shape) {
             let more = self.trial.state().held(&place);
             if self.check_amounts(task, &more).is_err() {
                 return false;
@@ -405,7 +392,9 @@ impl<'t, 's> Search<'t, 's> {
         if !waits {
             return;
         }
-        for pod in chunk.pods().filter(|pod| stage(pod) == Some(Stage::Placed)).collect::<Vec<_>>() {
+        // Who is back where it was never left it.
+        let started = |pod: &PodId| stage(pod) == Some(Stage::Placed) && !self.homes.contains_key(pod);
+        for pod in chunk.pods().filter(started).collect::<Vec<_>>() {
             if let Some(place) = self.trial.state().whereabouts(pod).place {
                 self.trial.set(pod, Whereabouts::at(Stage::Nominated { counted: true }, place));
             }

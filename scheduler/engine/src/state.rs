@@ -88,8 +88,8 @@ pub struct State {
     pub(crate) names: BTreeMap<String, NodeId>,
     /// Pods whose anti-affinity keeps others away.
     pub(crate) repelling: BTreeSet<PodId>,
-    /// Preemptible gangs with active pods.
-    pub(crate) evictable: BTreeSet<GangId>,
+    /// Preemptible gangs with active pods, by leaf queue; no queue without any.
+    pub(crate) evictable: BTreeMap<QueueId, BTreeSet<GangId>>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
     /// Gangs that have been given places and may not run yet.
@@ -158,10 +158,10 @@ impl State {
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
         match (old.stage.is_active(), new.stage.is_active(), gang.active()) {
             (false, true, 1) if !fixed => {
-                self.evictable.insert(gang_id);
+                self.evictable.entry(queue).or_default().insert(gang_id);
             }
             (true, false, 0) => {
-                self.evictable.remove(&gang_id);
+                self.no_longer_evictable(queue, gang_id);
             }
             _ => {}
         }
@@ -220,10 +220,20 @@ impl State {
         self.gangs.insert(id, Gang::new(spec, tree));
     }
 
+    fn no_longer_evictable(&mut self, queue: QueueId, gang: GangId) {
+        if let Some(gangs) = self.evictable.get_mut(&queue) {
+            gangs.remove(&gang);
+            if gangs.is_empty() {
+                self.evictable.remove(&queue);
+            }
+        }
+    }
+
     /// Forgets a gang that has no pods.
     pub(crate) fn remove_gang(&mut self, id: GangId) {
-        self.gangs.remove(&id);
-        self.evictable.remove(&id);
+        if let Some(gang) = self.gangs.remove(&id) {
+            self.no_longer_evictable(gang.spec.queue, id);
+        }
         self.suspects.remove(&id);
         self.starting.remove(&id);
         self.promised.remove(&id);

@@ -151,7 +151,7 @@ fn share(ledger: &Ledger<'_>, term: &Term, one: NodeId, other: NodeId) -> bool {
     value(one).is_some() && value(one) == value(other)
 }
 
-/// Pods that start while others of their chunk still wait for what a subgroup needs (rule P3).
+/// Pods that start while others of their start still wait for what a subgroup needs (rule P3).
 pub(super) fn too_early(step: &Step<'_, '_>) -> Vec<String> {
     let mut wrong = Vec::new();
     for gang in step.plan.gangs() {
@@ -159,7 +159,11 @@ pub(super) fn too_early(step: &Step<'_, '_>) -> Vec<String> {
         let of_gang = || step.plan.given.iter().filter(|given| given.gang == gang);
         let short = |at: usize, pods: &[PodId]| {
             let settled = |pod: &&PodId| matches!(step.ledger.stand(**pod).stage, Stage::Placed | Stage::Running);
-            let waits = of_gang().any(|given| !given.at_once && pods.contains(&given.pod));
+            let mut ours = of_gang().filter(|given| pods.contains(&given.pod));
+            let waits = match step.keeps_promises(gang) {
+                false => ours.any(|given| !given.at_once),
+                true => pods.iter().any(|pod| matches!(step.ledger.stand(*pod).stage, Stage::Nominated { .. })),
+            };
             waits && pods.iter().filter(settled).count() < tree.branch(at).min_member as usize
         };
         let waits = step.ledger.members(gang).iter().enumerate().any(|(at, pods)| tree.is_leaf(at) && short(at, pods));

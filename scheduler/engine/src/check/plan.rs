@@ -84,7 +84,7 @@ impl Plan {
 pub(super) fn nonsense(ledger: &Ledger<'_>, plan: &Plan) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut met = BTreeSet::new();
-    for Given { pod, gang, spot, .. } in &plan.given {
+    for Given { pod, gang, spot, at_once } in &plan.given {
         let name = ledger.pod_name(*pod);
         match ledger.pod(*pod) {
             None => wrong.push(format!("{name} is given a place and is not there")),
@@ -92,8 +92,12 @@ pub(super) fn nonsense(ledger: &Ledger<'_>, plan: &Plan) -> Vec<String> {
                 wrong.push(format!("{name} is given a place as one of {}, which it is not", ledger.gang_name(*gang)));
             }
             Some(_) if !met.insert(*pod) => wrong.push(format!("{name} is given two places")),
-            Some(_) if ledger.stand(*pod).stage != Stage::Pending && !plan.evicted.contains(pod) => {
+            Some(_) if plan.evicted.contains(pod) || ledger.stand(*pod).stage == Stage::Pending => {}
+            Some(_) if !at_once || !matches!(ledger.stand(*pod).stage, Stage::Nominated { .. }) => {
                 wrong.push(format!("{name} is given a place and has one"));
+            }
+            Some(_) if ledger.stand(*pod).place.as_ref() != Some(spot) => {
+                wrong.push(format!("{name} is bound elsewhere than where it was promised"));
             }
             Some(_) => {}
         }
@@ -153,6 +157,13 @@ impl<'p, 'l> Step<'p, 'l> {
     /// What a queue had before.
     pub(super) fn had(&self, queue: QueueId) -> Account {
         self.accounts.get(&queue).cloned().unwrap_or_else(|| self.ledger.account_of(queue))
+    }
+
+    /// Is this plan only about promises that are kept now?
+    pub(super) fn keeps_promises(&self, gang: GangId) -> bool {
+        let kept = |pod: PodId| matches!(self.stood(pod).stage, Stage::Nominated { .. });
+        self.plan.evicted.is_empty()
+            && self.plan.given.iter().filter(|given| given.gang == gang).all(|given| kept(given.pod))
     }
 
     /// The queues that may have changed.

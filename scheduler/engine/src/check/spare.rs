@@ -51,7 +51,8 @@ fn could_stay(step: &Step<'_, '_>, piece: &Piece) -> bool {
     homes.len() == piece.pods.len()
         && has_room(step.ledger, &homes)
         && !homes.iter().any(repelled)
-        && torn_at(step.ledger, piece.gang, &there).len() <= torn_at(step.ledger, piece.gang, &was).len()
+        && torn_at(step.ledger, piece.gang, &piece.pods, &there).len()
+            <= torn_at(step.ledger, piece.gang, &piece.pods, &was).len()
         && quotas::has_room(step, gang.spec.queue, &piece.amounts)
 }
 
@@ -60,5 +61,8 @@ fn is_still_legal(cycle: &Cycle<'_>, step: &Step<'_, '_>, others: &[&Piece]) -> 
     let claim = step.plan.claimant.and_then(|claimant| step.ledger.gang(claimant));
     let Some(leaf) = claim.map(|gang| gang.spec.queue) else { return true };
     let asks = step.plan.claimant.map(|claimant| super::victims::asks(step, claimant)).unwrap_or_default();
+    if step.plan.cause == Some(EvictCause::Reclaim) && cycle.rules.usage.is_some() {
+        return false;
+    }
     step.plan.cause != Some(EvictCause::Reclaim) || Reclaim { cycle, step, leaf, asks: &asks }.is_legal(others)
 }

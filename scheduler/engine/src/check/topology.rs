@@ -12,7 +12,8 @@ pub(super) fn torn(step: &Step<'_, '_>) -> Vec<String> {
     let mut wrong = Vec::new();
     for gang in step.plan.gangs() {
         let there = |pod: PodId| step.ledger.stand(pod).active();
-        for (subgroup, level) in torn_at(step.ledger, gang, &there) {
+        let given: Vec<PodId> = step.plan.given.iter().map(|given| given.pod).collect();
+        for (subgroup, level) in torn_at(step.ledger, gang, &given, &there) {
             let name = step.ledger.gang_name(gang);
             let of = if subgroup.is_empty() { String::new() } else { format!(" (`{subgroup}`)") };
             wrong.push(format!("{name}{of} is not in one domain of level `{level}`"));
@@ -21,10 +22,11 @@ pub(super) fn torn(step: &Step<'_, '_>) -> Vec<String> {
     wrong
 }
 
-/// Subgroups, with the level, that would not be together if pods were where `there` says.
+/// Subgroups with one of `whose` pods, and the level of which they would not be in one domain if pods were where `there` says.
 pub(super) fn torn_at<'l, 's>(
     ledger: &Ledger<'l>,
     id: GangId,
+    whose: &[PodId],
     there: &dyn Fn(PodId) -> Option<&'s Spot>,
 ) -> Vec<(&'l str, &'l str)> {
     let Some(gang) = ledger.gang(id) else { return Vec::new() };
@@ -34,14 +36,16 @@ pub(super) fn torn_at<'l, 's>(
         let Some(level) = &wish.required else { continue };
         let levels = ledger.facts.topologies().get(&wish.topology).map(|topology| &topology.levels);
         let depth = levels.and_then(|levels| levels.iter().position(|known| known == level));
-        let pods = below(&gang.tree, at).into_iter().flat_map(|leaf| ledger.members(id)[leaf].iter().copied());
+        let pods: Vec<PodId> =
+            below(&gang.tree, at).into_iter().flat_map(|leaf| ledger.members(id)[leaf].iter().copied()).collect();
         let domain = |node: NodeId| -> Option<Vec<&String>> {
             let labels = &ledger.node(node)?.labels;
             let path: Option<Vec<&String>> = levels?.iter().map(|key| labels.get(key)).collect();
             path.map(|path| path[..=depth.unwrap_or(0)].to_vec()).filter(|_| depth.is_some())
         };
-        let domains: BTreeSet<_> = pods.filter_map(there).map(|spot| domain(spot.node)).collect();
-        if domains.len() > 1 || domains.contains(&None) {
+        let domains: BTreeSet<_> = pods.iter().filter_map(|pod| there(*pod)).map(|spot| domain(spot.node)).collect();
+        let concerned = pods.iter().any(|pod| whose.contains(pod));
+        if concerned && (domains.len() > 1 || domains.contains(&None)) {
             torn.push((branch.name.as_str(), level.as_str()));
         }
     }

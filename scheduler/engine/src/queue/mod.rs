@@ -123,7 +123,7 @@ pub struct Queues {
     ranks: u32,
     /// Leaves in which something has changed since the last division of shares, and what was divided then.
     stale: Vec<QueueId>,
-    divided: Amounts,
+    pub(crate) divided: Amounts,
 }
 
 impl Queues {
@@ -301,32 +301,36 @@ impl Queues {
         Some(quota.limit.map_or(due, |limit| due.min(limit)))
     }
 
-    /// The first queue on the way up, and the resource, whose limit the pods would break, with what would be used then.
-    pub(crate) fn over_limit(&self, leaf: QueueId, more: &Amounts) -> Option<(QueueId, usize, i64)> {
-        self.first_over(leaf, more, |queue, resource| {
-            (queue.allocated.get(resource), self.quota(queue, resource).limit)
-        })
+    /// The queues on the way up, each with the resources, whose limits the pods would break, with what would be used then.
+    pub(crate) fn over_limit<'a>(
+        &'a self,
+        leaf: QueueId,
+        more: &'a Amounts,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.over(leaf, more, |queue, resource| (queue.allocated.get(resource), self.quota(queue, resource).limit))
     }
 
     /// The same for what gangs that are not preemptible may use: only what is deserved.
-    pub(crate) fn over_deserved(&self, leaf: QueueId, more: &Amounts) -> Option<(QueueId, usize, i64)> {
-        self.first_over(leaf, more, |queue, resource| (queue.fixed.get(resource), self.quota(queue, resource).deserved))
+    pub(crate) fn over_deserved<'a>(
+        &'a self,
+        leaf: QueueId,
+        more: &'a Amounts,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.over(leaf, more, |queue, resource| (queue.fixed.get(resource), self.quota(queue, resource).deserved))
     }
 
-    fn first_over(
-        &self,
+    fn over<'a>(
+        &'a self,
         leaf: QueueId,
-        more: &Amounts,
-        bound: impl Fn(&Queue, usize) -> (i64, Option<i64>),
-    ) -> Option<(QueueId, usize, i64)> {
-        for (id, queue) in self.path(leaf) {
-            for (resource, asked) in more.iter().enumerate().filter(|(_, asked)| *asked > 0) {
+        more: &'a Amounts,
+        bound: impl Fn(&Queue, usize) -> (i64, Option<i64>) + Copy + 'a,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.path(leaf).flat_map(move |(id, queue)| {
+            let asked = more.iter().enumerate().filter(|(_, asked)| *asked > 0);
+            asked.filter_map(move |(resource, asked)| {
                 let (used, most) = bound(queue, resource);
-                if most.is_some_and(|most| used + asked > most) {
-                    return Some((id, resource, used + asked));
-                }
-            }
-        }
-        None
+                most.is_some_and(|most| used + asked > most).then_some((id, resource, used + asked))
+            })
+        })
     }
 }
