@@ -143,3 +143,20 @@ fn whoever_comes_back_where_it_was_does_not_wait_for_those_that_move() {
     assert_eq!(decided, ["evict p1", "nominate p3->n0[0,1]", "nominate p1->n1[1]"]);
     assert_eq!(engine.state().whereabouts(PodId(2)).stage, Stage::Placed);
 }
+
+#[test]
+fn nobody_is_evicted_for_a_gang_that_fits_where_others_leave() {
+    let rules = Rules::kai();
+    let mut engine = engine(rules.clone(), &[node(4), node(1)]);
+    gang(&mut engine, 1, 0, 2);
+    pod(&mut engine, 1, 1, whole(2), None, runs(0, &[0, 1]));
+    pod(&mut engine, 1, 2, whole(2), None, runs(0, &[2, 3]));
+    gang(&mut engine, 2, 1, 1);
+    pod(&mut engine, 2, 3, whole(1), None, runs(1, &[0]));
+    gang(&mut engine, 3, 3, 1);
+    pod(&mut engine, 3, 4, whole(2), None, None);
+    gang(&mut engine, 4, 2, 1);
+    pod(&mut engine, 4, 5, whole(1), None, None);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1 p2", "nominate p4->n0[0,1]"]);
+    assert_eq!(decide(&mut engine, &rules), ["nominate p5->n0[2]"]);
+}

@@ -43,12 +43,27 @@ pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Ac
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
     let considered = consider(context, index, action, &claim)?;
     let name = context.state.name(gang);
+    if has_room(context, &claim) {
+        context.report.note(|| format!("  {name}: has room without that"));
+        context.waiting.changed(gang); // so that the next cycle tries it again
+        return None;
+    }
     context.report.note(|| format!("  {name}: may {}, {} units to ask", action.name(), considered.len()));
     let on_one_node = match context.rules.victims {
         VictimOrder::Youngest => single_node(context, action, &claim, &considered),
         VictimOrder::LeastLoss => cheapest(context, action, &claim, &considered),
     };
     on_one_node.or_else(|| across_nodes(context, action, &claim, &considered))
+}
+
+/// Is there a place for it although nobody gives way? What allocate left in its way may be leaving by now, or somebody it
+/// must be with may have come after its turn.
+fn has_room(context: &mut Context<'_>, claim: &Claim) -> bool {
+    if !Room::of(context, claim).could_do() {
+        return false;
+    }
+    let mut trial = Trial::on(context.state);
+    Search::new(&mut trial, context.placer, context.rules, context.steps).place(claim.gang, &claim.chunk).is_ok()
 }
 
 /// Everything that could be asked for, in the order of asking; `None` where even all of it would not do.
