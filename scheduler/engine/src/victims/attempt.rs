@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Asking, Considered, VictimIndex};
+use super::spare::spare;
 use super::{Action, Before, Claim, Piece};
 use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
@@ -28,12 +29,15 @@ pub(crate) struct Outcome {
     pub(crate) evicted: Vec<PodId>,
     /// Who gets another one.
     pub(crate) moved: Vec<(PodId, Choice)>,
+    /// Pods of the same gangs that had none and get one with them.
+    pub(crate) joined: Vec<(PodId, Choice)>,
 }
 
 impl Outcome {
     /// The gangs that were disturbed.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        let pods = self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod));
+        let placed = self.moved.iter().chain(&self.joined).map(|(pod, _)| pod);
+        let pods = self.evicted.iter().chain(placed);
         pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
@@ -283,7 +287,7 @@ fn try_order(
     let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
     search.promise = true;
     search.homes = homes;
-    let promised = place_again(&mut search, claim, claimant, heads)?;
+    let (promised, others) = place_again(&mut search, claim, claimant, heads, set, &before)?;
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
@@ -304,9 +308,9 @@ fn try_order(
         return None;
     }
     trial.keep();
-    let moved = moved.into_iter().map(|pod| (pod, promised.1.get(&pod).copied())).collect::<Vec<_>>();
-    let moved = moved.into_iter().filter_map(|(pod, choice)| Some((pod, choice?))).collect();
-    Some(Outcome { action, claimant: claim.gang, promised: promised.0, evicted, moved })
+    let moved = moved.into_iter().filter_map(|pod| Some((pod, *others.get(&pod)?))).collect();
+    let joined = others.into_iter().filter(|(pod, _)| !homes.contains_key(pod)).collect();
+    Some(Outcome { action, claimant: claim.gang, promised, evicted, moved, joined })
 }
 
 /// A pod that gives up its place, and competes again: what it holds is leaving.
@@ -321,18 +325,16 @@ fn told_to_stop(home: &Whereabouts) -> Whereabouts {
 
 type Promised = (Vec<(PodId, Choice)>, BTreeMap<PodId, Choice>);
 
-/// Places the claimant's chunk and one chunk of every victim; `None` if the claimant's has no place. Returns the claimant's
-/// places and those of the others.
+/// Places the claimant's chunk and one chunk of every victim, or under reprieve first spares whom it can and then places
+/// all chunks there are; `None` if the claimant's has no place. Returns the claimant's places and those of the others.
 fn place_again(
     search: &mut Search<'_, '_>,
     claim: &Claim,
     claimant: ClaimantPlaced,
     heads: BTreeMap<QueueId, Turn>,
+    set: &[&Considered],
+    before: &Before,
 ) -> Option<Promised> {
-    let state = search.trial.state();
-    let mut gangs: BTreeSet<GangId> =
-        search.homes.keys().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang).collect();
-    gangs.insert(claim.gang);
     let turn = |state: &State, id: GangId, rules| -> Option<(QueueId, GangId, Turn)> {
         let gang = state.gangs.get(&id)?;
         Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
@@ -341,7 +343,15 @@ fn place_again(
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
-        gangs.remove(&claim.gang);
+    }
+    if search.rules.reprieve {
+        spare(search.trial, claim, set, &search.homes, before);
+    }
+    let state = search.trial.state();
+    let away = search.homes.keys().filter(away_in(state)).filter_map(|pod| state.pods.get(pod));
+    let mut gangs: BTreeSet<GangId> = away.map(|pod| pod.gang).collect();
+    if promised.is_none() {
+        gangs.insert(claim.gang);
     }
     let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
@@ -353,14 +363,21 @@ fn place_again(
             let chunk = search.trial.state().next_chunk(gang);
             if let Ok(places) = search.place(gang, &chunk) {
                 others.extend(places);
-                if search.rules.reprieve && !search.trial.state().next_chunk(gang).is_empty() {
-                    next = turn(search.trial.state(), gang, search.rules).map(|(_, _, turn)| turn);
+                let state = search.trial.state();
+                let mut away = search.homes.keys().filter(away_in(state)).filter_map(|pod| state.pods.get(pod));
+                if search.rules.reprieve && away.any(|pod| pod.gang == gang) {
+                    next = turn(state, gang, search.rules).map(|(_, _, turn)| turn);
                 }
             }
         }
         serving.set(search.trial.state(), queue, key, next);
     }
     promised.map(|promised| (promised, others))
+}
+
+/// Has a victim no place yet?
+fn away_in<'p>(state: &State) -> impl Fn(&&'p PodId) -> bool + '_ {
+    |pod| state.pods.get(*pod).is_some_and(|pod| pod.stage == Stage::Pending)
 }
 
 /// Whoever has no place again is evicted; whoever has another one is moved.

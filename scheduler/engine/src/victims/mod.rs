@@ -7,6 +7,7 @@ mod consolidate;
 mod order;
 mod preempt;
 mod reclaim;
+mod spare;
 
 use std::collections::BTreeSet;
 

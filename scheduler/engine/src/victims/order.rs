@@ -100,6 +100,8 @@ pub(super) struct Considered {
     pub(super) queue: QueueId,
     pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
+    /// Above a minimum of its gang.
+    pub(super) surplus: bool,
     pub(super) amounts: Amounts,
     /// The unit of the same gang that goes before it, as a position in the order of asking.
     pub(super) before: Option<usize>,
@@ -256,6 +258,7 @@ impl<'a> Asking<'a> {
             nodes: BTreeSet::new(),
             priority: gang.spec.priority,
             loss: unit_loss(state, self.rules, self.now, gang, &unit.pods),
+            surplus: unit.surplus,
             pods: unit.pods,
         };
         for place in considered.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)) {
