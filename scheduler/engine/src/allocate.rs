@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use crate::cycle::Context;
 use crate::decision::Choice;
 use crate::gang::{PassedOver, Stage};
+use crate::miss::Miss;
 use crate::queue::serving::Serving;
 use crate::reservation;
 use crate::rules::WaitingRule;
-use crate::search::{Miss, Search};
+use crate::search::Search;
 use crate::state::Whereabouts;
 use crate::trial::Trial;
 use crate::units::{GangId, PodId, QueueId};
@@ -35,10 +36,13 @@ fn keep_promises(context: &mut Context<'_>) {
             }
         }
         let state = trial.state();
+        let starts: BTreeSet<usize> =
+            kept.iter().filter_map(|(pod, _)| state.pods.get(pod)).map(|pod| pod.leaf).collect();
         let complete = state.gangs.get(&id).is_some_and(|gang| {
             gang.tree.leaves().all(|at| {
                 let members = &gang.members[at];
-                members.settled == members.active || members.settled >= gang.tree.branch(at).min_member
+                let all = members.settled == members.active && !starts.contains(&at);
+                all || members.settled >= gang.tree.branch(at).min_member
             })
         });
         if complete && !kept.is_empty() {

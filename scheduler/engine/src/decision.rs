@@ -101,23 +101,15 @@ pub struct Why {
 /// What would admit a gang that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
-    /// A higher limit of a queue.
-    RaiseLimit {
-        /// The queue.
-        queue: String,
-        /// The resource.
-        resource: String,
-        /// By so much, in the resource's unit.
-        by: i64,
+    /// Higher limits, all of these.
+    RaiseLimits {
+        /// What is in the way, from the gang's queue upwards.
+        bounds: Vec<OverQuota>,
     },
-    /// A queue that deserves more, or a gang that is preemptible.
+    /// Queues that deserve more, all of these, or a gang that is preemptible.
     RaiseDeserved {
-        /// The queue.
-        queue: String,
-        /// The resource.
-        resource: String,
-        /// By so much, in the resource's unit.
-        by: i64,
+        /// What is in the way, from the gang's queue upwards.
+        bounds: Vec<OverQuota>,
     },
     /// Being together at a wider level is enough; `None` = anywhere.
     WiderTopology {
@@ -154,6 +146,11 @@ pub enum WaitCause {
         /// Why there are no more places for the kind of pod that misses most.
         nodes: Arc<Unplaceable>,
     },
+    /// There is room, but it is reserved, and the gang is not known to end before others start there.
+    Kept {
+        /// Those who have reservations, by name.
+        gangs: Vec<String>,
+    },
     /// The search was cut off before it had tried everything.
     Steps,
     /// Its start has failed more than once: it is tried again then.
@@ -179,6 +176,9 @@ pub struct OverQuota {
 impl Why {
     /// Does this say the same for a user's purposes, figures aside?
     pub(crate) fn is_like(&self, other: &Why) -> bool {
+        if self.reserved.is_some() != other.reserved.is_some() {
+            return false;
+        }
         match (&self.cause, &other.cause) {
             (WaitCause::Room { nodes: mine, .. }, WaitCause::Room { nodes: theirs, .. }) => {
                 let constraints =
@@ -255,10 +255,19 @@ impl fmt::Display for Why {
             WaitCause::Quorum { have, need } => write!(f, "{have}/{need} pods exist"),
             WaitCause::Limit(over) => write!(f, "{over} is its limit"),
             WaitCause::Deserved(over) => write!(f, "{over} is all it deserves, and the gang is not preemptible"),
+            WaitCause::Room { fit: 1, need: 1, nodes } if nodes.ruled_out.is_empty() => {
+                write!(f, "there is room for it, but not where it must be")
+            }
             WaitCause::Room { need: 1, nodes, .. } => write!(f, "{nodes}"),
+            WaitCause::Room { fit, need, nodes } if fit < need && nodes.ruled_out.is_empty() => {
+                write!(f, "{fit}/{need} pods fit at once")
+            }
             WaitCause::Room { fit, need, nodes } if fit < need => write!(f, "{fit}/{need} pods fit: {nodes}"),
             WaitCause::Room { need, .. } => write!(f, "all {need} pods fit one by one, but not together"),
             WaitCause::BackOff { .. } => write!(f, "its start has failed repeatedly; it is tried again after a while"),
+            WaitCause::Kept { gangs } => {
+                write!(f, "the room it needs is kept for {}, and it may not end in time", quoted(gangs))
+            }
             WaitCause::Steps => write!(f, "the search was cut off before it had tried every way"),
         }?;
         if let Some(remedy) = &self.remedy {
@@ -274,20 +283,30 @@ impl fmt::Display for Why {
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Remedy::RaiseLimit { queue, resource, by } => {
-                write!(f, "raising the {resource} limit of queue `{queue}` by {by} would admit it")
+            Remedy::RaiseLimits { bounds } => {
+                let raise = |over: &OverQuota| {
+                    format!("the {} limit of queue `{}` by {}", over.resource, over.queue, over.would_use - over.bound)
+                };
+                write!(f, "raising {} would admit it", bounds.iter().map(raise).collect::<Vec<_>>().join(" and "))
             }
-            Remedy::RaiseDeserved { queue, resource, by } => {
-                write!(f, "{by} more {resource} deserved by queue `{queue}`, or being preemptible, would admit it")
+            Remedy::RaiseDeserved { bounds } => {
+                let more = |over: &OverQuota| {
+                    format!("{} more {} deserved by queue `{}`", over.would_use - over.bound, over.resource, over.queue)
+                };
+                let more = bounds.iter().map(more).collect::<Vec<_>>().join(" and ");
+                write!(f, "{more}, or being preemptible, would admit it")
             }
             Remedy::WiderTopology { level: Some(level) } => write!(f, "it would fit within one `{level}`"),
             Remedy::WiderTopology { level: None } => write!(f, "it would fit without the required topology"),
             Remedy::Without { gangs } => {
-                let names: Vec<String> = gangs.iter().map(|name| format!("`{name}`")).collect();
-                write!(f, "it would fit without {}, which it may not evict", names.join(", "))
+                write!(f, "it would fit without {}, which it may not evict", quoted(gangs))
             }
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for OverQuota {

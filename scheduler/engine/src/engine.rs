@@ -1,10 +1,12 @@
 //! The engine as a driver sees it: tell it what happened, ask it what to do.
 
+use std::collections::BTreeSet;
+
 use crate::cluster::{GPUS_PER_NODE_MAX, Hold, Interner, NodeSpec, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
-use crate::decision::Decision;
+use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
-use crate::gang::{GangSpec, Stage};
+use crate::gang::{GangSpec, Health, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, UsageBook, shares};
@@ -14,6 +16,7 @@ use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
 use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
+use crate::why;
 
 /// How an engine decides; fixed for its life.
 #[derive(Debug, Clone)]
@@ -56,7 +59,7 @@ impl Engine {
     /// An engine that knows of no node and no pod yet.
     pub fn new(config: Config) -> Self {
         let mut state = State::default();
-        state.queues.set(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
+        state.set_queue(Self::DEFAULT_QUEUE, QueueSpec::unlimited("default"));
         let rules = config.rules.clone();
         state.usage = rules.usage.map(UsageBook::new);
         let placer = Placer::new(config);
@@ -117,7 +120,7 @@ impl Engine {
                 if !self.state.queues.children(Some(queue)).is_empty() || self.has_gangs(queue) {
                     return Err(EventError::QueueInUse { name: self.queue_name(queue) });
                 }
-                self.state.queues.remove(queue);
+                self.state.remove_queue(queue);
             }
             Event::BudgetSet { name, budget } => {
                 self.state.budgets.insert(name, budget);
@@ -138,7 +141,7 @@ impl Engine {
                 self.back_to_waiting(pod, |stage| stage == Stage::Placed)?;
                 let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
                 if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
-                    gang.start_failed(now);
+                    gang.start_failed(now, 0);
                 }
             }
             Event::NominationExpired { pod } => {
@@ -171,6 +174,16 @@ impl Engine {
 
     /// Runs further passes of a cycle: fair shares stay as they were at its start.
     pub fn run_further(&mut self, passes: &[Pass], now: Timestamp) -> Vec<Decision> {
+        self.with_context(now, |context| cycle::run(context, passes))
+    }
+
+    /// Why a gang waits, with the smallest change that would admit it: more thorough than what a cycle tells everybody.
+    /// `None` for one that does not wait, or that would be placed now.
+    pub fn explain(&mut self, gang: GangId, now: Timestamp) -> Option<Why> {
+        self.with_context(now, |context| why::full(context, gang))
+    }
+
+    fn with_context<T>(&mut self, now: Timestamp, work: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let mut steps = Steps { left: self.rules.steps_per_cycle };
         let mut context = Context {
             state: &mut self.state,
@@ -182,7 +195,7 @@ impl Engine {
             report: &mut self.report,
             reservations: &mut self.reservations,
         };
-        cycle::run(&mut context, passes)
+        work(&mut context)
     }
 
     /// Counts what queues have held until now, before anything changes.
@@ -225,22 +238,41 @@ impl Engine {
 
     fn remove_node(&mut self, node: NodeId) -> Result<(), EventError> {
         let known = self.state.cluster.nodes().get(&node).ok_or(EventError::NoSuchNode { node })?;
+        let mut touched: BTreeSet<GangId> = BTreeSet::new();
         for holder in known.pods.clone() {
             let pod = holder.owner();
             let there = self.state.whereabouts(pod);
+            touched.extend(self.state.pods.get(&pod).map(|pod| pod.gang));
             if holder != pod {
                 // It was leaving anyway; where it goes stays.
                 self.state.set(pod, Whereabouts { former: None, ..there });
             } else if matches!(there.stage, Stage::Nominated { .. }) {
-                let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
-                self.state.set(pod, back);
-                self.pod_changed(pod);
+                self.promise_falls(pod, there);
             } else {
                 self.forget_pod(pod);
             }
         }
         self.state.remove_node(node);
+        touched.into_iter().for_each(|gang| self.promises_fall_together(gang));
         Ok(())
+    }
+
+    /// A gang that lost pods or promises and would not be complete with what it has left gives back what else it was
+    /// promised: it would hold room for a start that may never be. Its next chunk is tried again as a whole.
+    fn promises_fall_together(&mut self, gang: GangId) {
+        let Some(known) = self.state.gangs.get(&gang).filter(|gang| gang.health() == Health::Damaged) else { return };
+        let nominated =
+            |pod: &PodId| self.state.pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }));
+        for pod in known.pods().filter(nominated).collect::<Vec<_>>() {
+            let there = self.state.whereabouts(pod);
+            self.promise_falls(pod, there);
+        }
+    }
+
+    fn promise_falls(&mut self, pod: PodId, there: Whereabouts) {
+        let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
+        self.state.set(pod, back);
+        self.pod_changed(pod);
     }
 
     fn set_queue(&mut self, queue: QueueId, spec: QueueSpec) -> Result<(), EventError> {
@@ -255,7 +287,7 @@ impl Engine {
                 return Err(EventError::QueueNotLeaf { name: self.queue_name(parent) });
             }
         }
-        self.state.queues.set(queue, spec);
+        self.state.set_queue(queue, spec);
         Ok(())
     }
 
@@ -373,6 +405,7 @@ impl Engine {
             self.reservations.departures += 1;
         }
         self.forget_pod(pod);
+        self.promises_fall_together(gang);
         Ok(())
     }
 
@@ -406,9 +439,7 @@ impl Engine {
         if !is(there.stage) {
             return Err(EventError::NotPlaced { pod });
         }
-        let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
-        self.state.set(pod, back);
-        self.pod_changed(pod);
+        self.promise_falls(pod, there);
         Ok(())
     }
 

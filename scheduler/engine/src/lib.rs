@@ -16,6 +16,7 @@ mod engine;
 pub mod event;
 pub mod filter;
 pub mod gang;
+mod miss;
 pub mod placement;
 pub mod queue;
 mod remedy;

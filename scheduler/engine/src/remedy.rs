@@ -1,4 +1,4 @@
-//! The smallest change that would admit a gang that waits: a bound that is raised, a wider level of its topology, or others
+//! The smallest change that would admit a gang that waits: bounds that are raised, a wider level of its topology, or others
 //! that would have to go although the rules protect them.
 
 use std::collections::BTreeSet;
@@ -6,29 +6,47 @@ use std::collections::BTreeSet;
 use crate::cycle::Context;
 use crate::decision::{Remedy, WaitCause};
 use crate::gang::Chunk;
+use crate::miss::Bound;
 use crate::search::Search;
-use crate::state::{State, Whereabouts};
+use crate::state::{Assume, State, Whereabouts};
 use crate::trial::Trial;
 use crate::units::{GangId, PodId};
 use crate::victims::unit_loss;
+use crate::why;
 
-/// What would help a gang with this cause of waiting, if anything was found.
-pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause) -> Option<Remedy> {
+/// What would help a gang with this cause of waiting, if anything was found. Looks for others that would have to go only
+/// where there are no more than `others_max`: going through them takes time.
+pub(crate) fn remedy(context: &mut Context<'_>, id: GangId, cause: &WaitCause, others_max: usize) -> Option<Remedy> {
     match cause {
-        WaitCause::Limit(over) => {
-            let (queue, resource) = (over.queue.clone(), over.resource.clone());
-            Some(Remedy::RaiseLimit { queue, resource, by: over.would_use - over.bound })
-        }
-        WaitCause::Deserved(over) => {
-            let (queue, resource) = (over.queue.clone(), over.resource.clone());
-            Some(Remedy::RaiseDeserved { queue, resource, by: over.would_use - over.bound })
-        }
+        WaitCause::Limit(_) => higher_bounds(context, id, Bound::Limit),
+        WaitCause::Deserved(_) => higher_bounds(context, id, Bound::Deserved),
         WaitCause::Room { .. } => {
             let chunk = context.state.next_chunk(id);
-            wider_topology(context, id, &chunk).or_else(|| without_others(context, id, &chunk))
+            let others: usize = context.state.evictable.values().map(BTreeSet::len).sum();
+            wider_topology(context, id, &chunk)
+                .or_else(|| (others <= others_max).then(|| without_others(context, id, &chunk)).flatten())
         }
-        WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } => None,
+        WaitCause::Quorum { .. } | WaitCause::Steps | WaitCause::BackOff { .. } | WaitCause::Kept { .. } => None,
     }
+}
+
+/// All bounds of one kind that are in the way, if there is nothing else.
+fn higher_bounds(context: &mut Context<'_>, id: GangId, kind: Bound) -> Option<Remedy> {
+    let chunk = context.state.next_chunk(id);
+    let queue = context.state.gangs.get(&id)?.spec.queue;
+    let mut trial = Trial::on(context.state);
+    let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
+    search.lifted = Some(kind);
+    search.place(id, &chunk).ok()?;
+    drop(trial);
+    let (state, more) = (&*context.state, context.state.estimate_all(chunk.pods(), Assume::LargestMemory));
+    let over = |(queue, resource, used)| why::over(state, queue, resource, used, kind);
+    Some(match kind {
+        Bound::Limit => Remedy::RaiseLimits { bounds: state.queues.over_limit(queue, &more).map(over).collect() },
+        Bound::Deserved => {
+            Remedy::RaiseDeserved { bounds: state.queues.over_deserved(queue, &more).map(over).collect() }
+        }
+    })
 }
 
 /// The narrowest wider level at which the gang would fit.
@@ -53,7 +71,7 @@ fn wider_topology(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Optio
 /// Whoever would have to go, cheapest loss first and then only those really needed.
 fn without_others(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Option<Remedy> {
     let mut others: Vec<(i128, GangId)> = Vec::new();
-    for other in context.state.evictable.iter().filter(|other| **other != id) {
+    for other in context.state.evictable.values().flatten().filter(|other| **other != id) {
         let Some(gang) = context.state.gangs.get(other) else { continue };
         let pods: Vec<PodId> = gang.pods().collect();
         others.push((unit_loss(context.state, context.rules, context.now, gang, &pods), *other));

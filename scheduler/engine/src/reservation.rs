@@ -51,21 +51,26 @@ impl Reservations {
         self.known.retain(|gang, reservation| is_valid(state, *gang, reservation, now));
     }
 
-    /// Holds back what the reservations in force need and a gang would be in the way of: all of those that begin before the
-    /// gang ends.
-    pub(crate) fn hold_back(&mut self, state: &mut State, for_gang: GangId, now: Timestamp) {
-        let runtime = state.gangs.get(&for_gang).and_then(|gang| gang.spec.expected_runtime_ms);
+    /// Those whose reservations are in force and begin before another gang ends.
+    pub(crate) fn before(&self, state: &State, gang: GangId, now: Timestamp) -> Vec<GangId> {
+        let runtime = state.gangs.get(&gang).and_then(|gang| gang.spec.expected_runtime_ms);
         let end = runtime.map(|runtime| Timestamp(now.0.saturating_add(runtime)));
-        for gang in self.in_force.clone() {
-            let Some(reservation) = self.known.get(&gang).filter(|_| gang != for_gang) else { continue };
-            let ends_in_time = reservation.from.zip(end).is_some_and(|(from, end)| end <= from);
-            if !ends_in_time {
-                for place in backing(state, reservation) {
-                    let id = PodId(HELD_BACK + self.held_back.len() as u64);
-                    let shape = self.shapes.intern(place.0);
-                    state.cluster.place(id, Placement { shape, node: place.1, gpus: place.2, hold: Hold::Promised });
-                    self.held_back.push(id);
-                }
+        let is_in_the_way = |other: &GangId| {
+            let known = self.known.get(other).filter(|_| *other != gang);
+            known.is_some_and(|known| known.from.zip(end).is_none_or(|(from, end)| end > from))
+        };
+        self.in_force.iter().copied().filter(is_in_the_way).collect()
+    }
+
+    /// Holds back what the reservations in force need and a gang would be in the way of.
+    pub(crate) fn hold_back(&mut self, state: &mut State, for_gang: GangId, now: Timestamp) {
+        for gang in self.before(state, for_gang, now) {
+            let Some(reservation) = self.known.get(&gang) else { continue };
+            for place in backing(state, reservation) {
+                let id = PodId(HELD_BACK + self.held_back.len() as u64);
+                let shape = self.shapes.intern(place.0);
+                state.cluster.place(id, Placement { shape, node: place.1, gpus: place.2, hold: Hold::Promised });
+                self.held_back.push(id);
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
 use crate::gang::{Chunk, Stage, TopologyWish, Tree};
+use crate::miss::{Bound, Miss};
 use crate::placement::Placer;
 use crate::queue::amounts::Amounts;
 use crate::rules::Rules;
@@ -28,30 +29,6 @@ const CHUNK_PART: u64 = 50;
 
 /// Larger chunks are not exhausted: the search goes as deep as the chunk is long.
 const EXHAUSTIBLE_PODS: usize = 128;
-
-/// Why a chunk was not placed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Miss {
-    /// A queue on the way up would be over its limit of a resource.
-    Limit { queue: QueueId, resource: usize, used: i64 },
-    /// The gang is not preemptible, and a queue would use more than it deserves.
-    Deserved { queue: QueueId, resource: usize, used: i64 },
-    /// There is no room.
-    Room,
-    /// There may be room, but the search was cut off.
-    Steps,
-}
-
-impl std::fmt::Display for Miss {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Miss::Limit { queue, used, .. } => write!(f, "{queue} would use {used}, over its limit"),
-            Miss::Deserved { queue, used, .. } => write!(f, "{queue} would use {used}, more than it deserves"),
-            Miss::Room => f.write_str("no room"),
-            Miss::Steps => f.write_str("search cut off"),
-        }
-    }
-}
 
 /// Nodes a search is restricted to, ascending; all for `None`.
 type Scope = Option<Arc<Vec<NodeId>>>;
@@ -94,6 +71,8 @@ pub(crate) struct Search<'t, 's> {
     pub(crate) promise: bool,
     /// Where pods come from that were told to stop for this plan: back there they were never disturbed.
     pub(crate) homes: BTreeMap<PodId, Whereabouts>,
+    /// A kind of bound that does not hold: to find out whether more of it would help.
+    pub(crate) lifted: Option<Bound>,
     /// Required topology levels are taken as so much wider: to find out what would help.
     pub(crate) widened: usize,
     exhaustive: bool,
@@ -115,6 +94,7 @@ impl<'t, 's> Search<'t, 's> {
             steps,
             promise: false,
             homes: BTreeMap::new(),
+            lifted: None,
             widened: 0,
             exhaustive: false,
             now_only: false,
@@ -186,10 +166,12 @@ impl<'t, 's> Search<'t, 's> {
 
     fn check_amounts(&self, task: &Task, more: &Amounts) -> Result<(), Miss> {
         let queues = &self.trial.state().queues;
-        if let Some((queue, resource, used)) = queues.over_limit(task.queue, more) {
+        let over_limit = || queues.over_limit(task.queue, more).next();
+        if let Some((queue, resource, used)) = over_limit().filter(|_| self.lifted != Some(Bound::Limit)) {
             return Err(Miss::Limit { queue, resource, used });
         }
-        match queues.over_deserved(task.queue, more).filter(|_| task.fixed) {
+        let fixed = task.fixed && self.lifted != Some(Bound::Deserved);
+        match queues.over_deserved(task.queue, more).next().filter(|_| fixed) {
             Some((queue, resource, used)) => Err(Miss::Deserved { queue, resource, used }),
             None => Ok(()),
         }

@@ -30,7 +30,9 @@ pub(crate) fn give_up(context: &mut Context<'_>) {
     for id in starting {
         if has_taken_too_long(context, id) {
             if let Some(gang) = context.state.gangs.get_mut(&id) {
-                gang.start_failed(context.now);
+                // As long as it has kept others out: or it would take the same places back at once.
+                let timeout = gang.spec.start_timeout_ms.or(context.rules.start_timeout_ms);
+                gang.start_failed(context.now, timeout.unwrap_or(0));
             }
             context.state.starting.remove(&id);
             give_up_one(context, id, EvictCause::StartTimeout);

@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, Po
 use crate::filter::affinity::PodTerms;
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
 use crate::queue::amounts::{self, Amounts};
-use crate::queue::{Queues, UsageBook};
+use crate::queue::{QueueSpec, Queues, UsageBook};
 use crate::topology::Topologies;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -88,8 +88,8 @@ pub struct State {
     pub(crate) names: BTreeMap<String, NodeId>,
     /// Pods whose anti-affinity keeps others away.
     pub(crate) repelling: BTreeSet<PodId>,
-    /// Preemptible gangs with active pods.
-    pub(crate) evictable: BTreeSet<GangId>,
+    /// Preemptible gangs with active pods, by leaf queue; no queue without any.
+    pub(crate) evictable: BTreeMap<QueueId, BTreeSet<GangId>>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
     /// Gangs that have been given places and may not run yet.
@@ -100,7 +100,10 @@ pub struct State {
     /// Usage of late, where the rules count it.
     pub(crate) usage: Option<UsageBook>,
     /// Nodes by the memory of their devices, MiB.
-    memories: BTreeMap<u32, u32>,
+    memories: BTreeMap<u32, i64>,
+    /// What all nodes have, and GPU-thousandths by model.
+    capacity: Amounts,
+    capacity_by_model: BTreeMap<String, i64>,
 }
 
 impl State {
@@ -155,10 +158,10 @@ impl State {
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
         match (old.stage.is_active(), new.stage.is_active(), gang.active()) {
             (false, true, 1) if !fixed => {
-                self.evictable.insert(gang_id);
+                self.evictable.entry(queue).or_default().insert(gang_id);
             }
             (true, false, 0) => {
-                self.evictable.remove(&gang_id);
+                self.no_longer_evictable(queue, gang_id);
             }
             _ => {}
         }
@@ -173,7 +176,7 @@ impl State {
             self.cluster.release(id.former());
         }
         if (old.stage == Stage::Pending) != (new.stage == Stage::Pending) {
-            self.count_waiting(queue, &shape, new.stage == Stage::Pending);
+            self.queues.count_waiting(queue, &shape, new.stage == Stage::Pending);
         }
         if let Some(place) = new.former {
             self.cluster.place(id.former(), place);
@@ -188,31 +191,52 @@ impl State {
         old
     }
 
+    /// Adds a queue or changes what one is entitled to.
+    pub(crate) fn set_queue(&mut self, id: QueueId, spec: QueueSpec) {
+        if self.queues.set(id, spec) {
+            self.book_anew();
+        }
+    }
+
+    /// Takes a queue out; the caller has checked that nothing is in it or under it.
+    pub(crate) fn remove_queue(&mut self, id: QueueId) {
+        if self.queues.remove(id) {
+            self.book_anew();
+        }
+    }
+
+    /// Works out all accounts of queues from nothing: pods are below other queues now, or count in other accounts.
+    fn book_anew(&mut self) {
+        self.queues.clear_accounts();
+        for (id, pod) in self.pods.iter().filter(|(_, pod)| pod.stage.is_counted()) {
+            let Some((gang, place)) = self.gangs.get(&pod.gang).zip(self.cluster.placed().get(id)) else { continue };
+            self.queues.book(gang.spec.queue, &self.held(place), !gang.spec.preemptible, 1);
+        }
+    }
+
     /// Adds a gang without pods.
     pub(crate) fn add_gang(&mut self, id: GangId, spec: GangSpec) {
         let tree = self.trees.intern(Tree::of(&spec.tree));
         self.gangs.insert(id, Gang::new(spec, tree));
     }
 
+    fn no_longer_evictable(&mut self, queue: QueueId, gang: GangId) {
+        if let Some(gangs) = self.evictable.get_mut(&queue) {
+            gangs.remove(&gang);
+            if gangs.is_empty() {
+                self.evictable.remove(&queue);
+            }
+        }
+    }
+
     /// Forgets a gang that has no pods.
     pub(crate) fn remove_gang(&mut self, id: GangId) {
-        self.gangs.remove(&id);
-        self.evictable.remove(&id);
+        if let Some(gang) = self.gangs.remove(&id) {
+            self.no_longer_evictable(gang.spec.queue, id);
+        }
         self.suspects.remove(&id);
         self.starting.remove(&id);
         self.promised.remove(&id);
-    }
-
-    fn count_waiting(&mut self, queue: QueueId, shape: &Shared<PodShape>, more: bool) {
-        let Some(queue) = self.queues.get_mut(queue) else { return };
-        if more {
-            queue.waiting.entry(shape.id()).or_insert_with(|| (shape.clone(), 0)).1 += 1;
-        } else if let Some((_, count)) = queue.waiting.get_mut(&shape.id()) {
-            *count -= 1;
-            if *count == 0 {
-                queue.waiting.remove(&shape.id());
-            }
-        }
     }
 
     /// Adds a pod to a gang that is there; it waits.
@@ -230,7 +254,7 @@ impl State {
             self.repelling.insert(id);
         }
         self.pods.insert(id, Pod { stage: Stage::Pending, ..pod });
-        self.count_waiting(queue, &shape, true);
+        self.queues.count_waiting(queue, &shape, true);
     }
 
     /// A pod that moves is gone from where it was; returns false for any other pod.
@@ -261,12 +285,12 @@ impl State {
         let gang = self.gangs.get_mut(&pod.gang)?;
         gang.remove(pod.leaf, id, Stage::Pending);
         let queue = gang.spec.queue;
-        self.count_waiting(queue, &pod.shape, false);
+        self.queues.count_waiting(queue, &pod.shape, false);
         Some(pod.gang)
     }
 
     pub(crate) fn add_node(&mut self, id: NodeId, spec: NodeSpec) {
-        *self.memories.entry(spec.shape.gpu_memory_mib).or_default() += 1;
+        self.count_capacity(&spec.shape, 1);
         self.names.insert(spec.name.clone(), id);
         self.topologies.add_node(id, &spec.shape.labels);
         self.cluster.add_node(id, spec);
@@ -275,12 +299,7 @@ impl State {
     /// Takes out a node; its pods must have been moved or removed before.
     pub(crate) fn remove_node(&mut self, id: NodeId) {
         let Some(shape) = self.cluster.state(id).map(|state| state.shape.clone()) else { return };
-        if let Some(count) = self.memories.get_mut(&shape.gpu_memory_mib) {
-            *count -= 1;
-            if *count == 0 {
-                self.memories.remove(&shape.gpu_memory_mib);
-            }
-        }
+        self.count_capacity(&shape, -1);
         self.topologies.remove_node(id, &shape.labels);
         if let Some(node) = self.cluster.nodes().get(&id) {
             self.names.remove(&node.name);
@@ -362,17 +381,27 @@ impl State {
         self.gangs.get(&gang).map(|gang| next_chunk(gang, stage)).unwrap_or_default()
     }
 
+    /// Counts a node in or out.
+    fn count_capacity(&mut self, node: &NodeShape, times: i64) {
+        let (gpu, mib) = (signed(node.gpu_milli()), signed(node.memory_bytes >> 20));
+        self.capacity.add(&Amounts::of(gpu, signed(node.cpu_milli), mib), times);
+        *self.capacity_by_model.entry(node.gpu_model.clone()).or_default() += gpu * times;
+        let known = self.memories.len();
+        let count = self.memories.entry(node.gpu_memory_mib).or_default();
+        *count += times;
+        if *count == 0 {
+            self.memories.remove(&node.gpu_memory_mib);
+        }
+        if self.memories.len() != known {
+            self.queues.all_stale(); // what memory asked for comes to in GPUs depends on these
+        }
+    }
+
     /// All the cluster has, by resource.
     pub(crate) fn total(&self) -> Amounts {
-        let mut total = Amounts::zero();
-        for class in self.cluster.classes().slots() {
-            let (shape, nodes) = (&class.state.shape, class.members.len() as i64);
-            let gpu = signed(shape.gpu_milli());
-            let mib = signed(shape.memory_bytes >> 20);
-            total.add(&Amounts::of(gpu, signed(shape.cpu_milli), mib), nodes);
-            if let Some(at) = self.queues.models().iter().position(|model| *model == shape.gpu_model) {
-                total[amounts::MODELS + at] += gpu * nodes;
-            }
+        let mut total = Amounts::zero().plus(&self.capacity);
+        for (at, model) in self.queues.models().iter().enumerate() {
+            total[amounts::MODELS + at] = self.capacity_by_model.get(model).copied().unwrap_or(0);
         }
         total
     }
@@ -390,7 +419,7 @@ impl State {
         let mut queues: Vec<_> = self.queues.all().iter().collect();
         queues.sort_by_key(|(_, queue)| queue.rank);
         for (&id, queue) in queues {
-            rebuilt.queues.set(id, queue.spec.clone());
+            rebuilt.set_queue(id, queue.spec.clone());
         }
         for (&id, gang) in &self.gangs {
             let passed_over = gang.passed_over;
@@ -409,7 +438,9 @@ impl State {
         let mut digest = crate::cluster::Fnv::new();
         digest.write(&format!("{}", self.cluster.digest()));
         for (id, queue) in self.queues.all() {
-            digest.write(&format!("{id} {:?} {:?} {:?}", queue.allocated, queue.fixed, queue.waiting));
+            let amounts = |of: &Amounts| (0..self.queues.resources()).map(|one| of.get(one)).collect::<Vec<_>>();
+            digest.write(&format!("{id} {:?} {:?}", amounts(&queue.allocated), amounts(&queue.fixed)));
+            digest.write(&format!("{:?}", queue.waiting));
         }
         for (id, gang) in &self.gangs {
             digest.write(&format!("{id} {:?}", gang.members));

@@ -1,23 +1,49 @@
 //! Why a gang waits, worked out when a cycle is over.
 
-use std::collections::BTreeMap;
+mod room;
+
 use std::sync::Arc;
 
-use crate::cluster::{Hold, Placement, PodShape, Shared};
 use crate::cycle::Context;
-use crate::decision::{OverQuota, Unplaceable, WaitCause, Why};
-use crate::gang::{Chunk, Stage};
-use crate::placement::Placer;
+use crate::decision::{OverQuota, WaitCause, Why};
+use crate::miss::{Bound, Miss};
 use crate::queue::amounts;
 use crate::remedy;
 use crate::report::Answer;
-use crate::search::Miss;
-use crate::state::{State, Whereabouts};
+use crate::search::Search;
+use crate::state::State;
 use crate::trial::Trial;
 use crate::units::{GangId, QueueId};
+use room::Beside;
 
 /// So many gangs per cycle are told what would admit them: finding that out costs about as much as a try.
 const REMEDIES_PER_CYCLE: usize = 8;
+
+/// Within a cycle only so many others are gone through for a remedy; [`full`] goes through all of them.
+const OTHERS_MAX: usize = 512;
+
+/// Within a cycle only gangs up to this are placed as far as they fit, to see what the next pod lacks.
+const PODS_TRIED_MAX: u64 = 64;
+
+/// All there is to say about one gang that waits, whatever it takes.
+pub(crate) fn full(context: &mut Context<'_>, id: GangId) -> Option<Why> {
+    let chunk = context.state.next_chunk(id);
+    if !context.state.gangs.get(&id)?.is_waiting() {
+        return Some(incomplete(context.state, id)).filter(|_| !chunk.is_empty());
+    }
+    let mut trial = Trial::on(context.state);
+    let placed = Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk);
+    drop(trial);
+    let Err(miss) = placed else {
+        return kept(context, id).map(|cause| Why { cause, reserved: None, remedy: None });
+    };
+    let mut answer = why(context, id, &miss);
+    if miss == Miss::Room {
+        answer.cause = room::room(context.state, context.placer, id, Beside::ThoseThatFit);
+    }
+    answer.remedy = remedy::remedy(context, id, &answer.cause, usize::MAX);
+    Some(answer)
+}
 
 /// What every line that got nothing waits for, and what would help those who are going to be told.
 pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
@@ -28,12 +54,20 @@ pub(crate) fn answers(context: &mut Context<'_>) -> Vec<Answer> {
         let mut full = None;
         if question.untold || context.report.is_new(question.line, &brief) {
             let mut told = brief.clone();
-            if let WaitCause::Room { fit: 1.., need: 2.., .. } = told.cause {
-                told.cause = room_beside(context, question.gang);
+            let by_room = remedies > 0 && matches!(told.cause, WaitCause::Room { .. });
+            if let Some(cause) = Some(question.gang).filter(|_| by_room).and_then(|gang| kept(context, gang)) {
+                told.cause = cause;
+            }
+            if let WaitCause::Room { fit, need, nodes } = &mut told.cause {
+                if *need <= PODS_TRIED_MAX {
+                    told.cause = room::room(context.state, context.placer, question.gang, Beside::ThoseThatFit);
+                } else if *fit > 0 {
+                    Arc::make_mut(nodes).ruled_out.clear(); // these are reasons for one pod alone, which has room
+                }
             }
             if remedies > 0 {
                 remedies -= 1;
-                told.remedy = remedy::remedy(context, question.gang, &told.cause);
+                told.remedy = remedy::remedy(context, question.gang, &told.cause, OTHERS_MAX);
             }
             full = Some(told);
         }
@@ -52,17 +86,28 @@ pub(crate) fn incomplete(state: &State, gang: GangId) -> Why {
 fn why(context: &mut Context<'_>, id: GangId, miss: &Miss) -> Why {
     let state = &*context.state;
     let cause = match miss {
-        Miss::Limit { queue, resource, used } => {
-            WaitCause::Limit(over(state, *queue, *resource, *used, |quota| quota.limit))
-        }
+        Miss::Limit { queue, resource, used } => WaitCause::Limit(over(state, *queue, *resource, *used, Bound::Limit)),
         Miss::Deserved { queue, resource, used } => {
-            WaitCause::Deserved(over(state, *queue, *resource, *used, |quota| quota.deserved))
+            WaitCause::Deserved(over(state, *queue, *resource, *used, Bound::Deserved))
         }
         Miss::Steps => WaitCause::Steps,
-        Miss::Room => room(state, context.placer, id),
+        Miss::Room => room::room(context.state, context.placer, id, Beside::Nobody),
     };
     let reserved = context.reservations.of(id).map(|reservation| reservation.from);
     Why { cause, reserved, remedy: None }
+}
+
+/// Whose reservations keep the gang from starting, if it would fit but for them.
+fn kept(context: &mut Context<'_>, id: GangId) -> Option<WaitCause> {
+    let others = context.reservations.before(context.state, id, context.now);
+    if others.is_empty() {
+        return None;
+    }
+    let chunk = context.state.next_chunk(id);
+    let mut trial = Trial::on(context.state);
+    Search::new(&mut trial, context.placer, context.rules, context.steps).place(id, &chunk).ok()?;
+    drop(trial);
+    Some(WaitCause::Kept { gangs: others.iter().map(|gang| context.state.name(*gang).to_string()).collect() })
 }
 
 fn quorum(state: &State, id: GangId) -> WaitCause {
@@ -78,73 +123,15 @@ fn quorum(state: &State, id: GangId) -> WaitCause {
     WaitCause::Quorum { have, need }
 }
 
-fn over(
-    state: &State,
-    queue: QueueId,
-    resource: usize,
-    would_use: i64,
-    bound: impl Fn(crate::queue::Quota) -> Option<i64>,
-) -> OverQuota {
+/// How a queue's bound is exceeded.
+pub(crate) fn over(state: &State, queue: QueueId, resource: usize, would_use: i64, kind: Bound) -> OverQuota {
     let known = state.queues.get(queue);
-    let bound = known.and_then(|queue| bound(state.queues.quota(queue, resource))).unwrap_or(0);
+    let bound = known.and_then(|queue| {
+        let quota = state.queues.quota(queue, resource);
+        if kind == Bound::Limit { quota.limit } else { quota.deserved }
+    });
     let name = known.map(|queue| queue.spec.name.clone()).unwrap_or_default();
-    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound }
-}
-
-fn room(state: &State, placer: &mut Placer, id: GangId) -> WaitCause {
-    let chunk = state.next_chunk(id);
-    let (fit, worst) = most_missing(state, placer, &chunk);
-    let nodes = match worst {
-        Some(shape) => placer.why_not(&state.cluster, &shape),
-        None => {
-            Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
-        }
-    };
-    WaitCause::Room { fit, need: chunk.len() as u64, nodes }
-}
-
-/// The same, with the reasons that hold for the first pod that does not fit beside the others.
-fn room_beside(context: &mut Context<'_>, id: GangId) -> WaitCause {
-    let chunk = context.state.next_chunk(id);
-    let (fit, worst) = most_missing(context.state, context.placer, &chunk);
-    let mut trial = Trial::on(context.state);
-    let mut nodes = None;
-    for pod in chunk.pods() {
-        let Some(shape) = trial.state().pods.get(&pod).map(|pod| pod.shape.clone()) else { continue };
-        if worst.as_ref().is_some_and(|worst| *worst != shape) {
-            continue;
-        }
-        let cluster = &trial.state().cluster;
-        let Some((slot, _)) = context.placer.choose(cluster, pod, &shape, None) else {
-            nodes = Some(context.placer.why_not(cluster, &shape));
-            break;
-        };
-        let place = Placement { shape, node: slot.node, gpus: slot.gpus, hold: Hold::Promised };
-        trial.set(pod, Whereabouts::at(Stage::Nominated { counted: true }, place));
-    }
-    drop(trial);
-    match nodes {
-        Some(nodes) => WaitCause::Room { fit, need: chunk.len() as u64, nodes },
-        None => room(context.state, context.placer, id),
-    }
-}
-
-/// How many pods of a chunk fit, each kind by itself, and the kind of which most are missing.
-fn most_missing(state: &State, placer: &mut Placer, chunk: &Chunk) -> (u64, Option<Shared<PodShape>>) {
-    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
-        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-    }
-    let mut fit = 0;
-    let mut worst: Option<(u64, Shared<PodShape>)> = None;
-    for (shape, wanted) in shapes.into_values() {
-        let capacity = placer.capacity(&state.cluster, &shape, None, wanted).min(wanted);
-        fit += capacity;
-        if worst.as_ref().is_none_or(|(most, _)| wanted - capacity > *most) {
-            worst = Some((wanted - capacity, shape));
-        }
-    }
-    (fit, worst.map(|(_, shape)| shape))
+    OverQuota { queue: name, resource: state.queues.resource_name(resource), would_use, bound: bound.unwrap_or(0) }
 }
 
 /// The name of an accounted resource.

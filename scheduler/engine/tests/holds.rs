@@ -143,7 +143,7 @@ proptest! {
         let mut before = vec![(trial.mark(), trial.state().digest())];
         for action in actions {
             act(&mut trial, action);
-            prop_assert_eq!(check::violations(trial.state().cluster()), Vec::<String>::new());
+            prop_assert_eq!(check::booking(trial.state().cluster()), Vec::<String>::new());
             let digest = trial.state().digest();
             prop_assert_eq!(digest, trial.state().rebuild().digest());
             before.push((trial.mark(), digest));
@@ -246,7 +246,7 @@ fn the_judge_sees_what_is_wrong_now_and_later() {
         for (pod, gpus, held) in placements {
             hold(&mut trial, *pod, gpus, *held);
         }
-        check::violations(trial.state().cluster())
+        check::booking(trial.state().cluster())
     };
     assert_eq!(wrong(&[(0, &[0], Hold::Leaving), (1, &[0], Hold::Promised)]), [""; 0]);
     assert_eq!(wrong(&[(0, &[1, 0], Hold::Held)]).len(), 2, "one GPU asked for, two held, out of order");

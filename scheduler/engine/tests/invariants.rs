@@ -101,7 +101,8 @@ impl World {
 
     fn step(&mut self, step: &Step) -> Vec<Decision> {
         self.next += 1;
-        let now = Timestamp(u64::from(self.next));
+        // Far enough apart for those whose bindings failed again and again to be tried again.
+        let now = Timestamp(u64::from(self.next) * 600_000);
         let pods: Vec<PodId> = self.waiting.keys().chain(self.engine.cluster().placed().keys()).copied().collect();
         let event = match step {
             Step::AddNode(shape) => {
@@ -138,7 +139,7 @@ impl World {
             }
         };
         self.engine.apply(event, now).expect("the step is consistent");
-        let decisions = self.engine.decide(now);
+        let decisions = self.engine.decide(Timestamp(now.0 + 400_000));
         for decision in &decisions {
             if let Decision::Bind { pods, .. } = decision {
                 for one in pods {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::format::Scenario;
 use super::problem::{Finding, Problems};
 use super::validate;
-use crate::input::{Excerpt, shown_path};
+use crate::input::shown_path;
 
 /// Largest scenario file, bytes: a hundred times the largest there is.
 const FILE_MAX: u64 = 16 << 20;
@@ -98,26 +98,21 @@ pub fn read(path: &Path) -> Result<Loaded, Problems> {
     }
     let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let scenario = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => parse_json(&text, &file, &id)?,
+        Some("json") => parse_json(&text, &file)?,
         Some("txt") => super::text::parse(&text, &file, &id)?,
         _ => return Err(failed(Finding::about("", "ends neither in .json nor in .txt, so its form is not known"))),
     };
     Ok(Loaded { file, path: path.to_owned(), scenario })
 }
 
-/// A scenario from its JSON form. `file` is for messages, `id` the name it must have.
+/// A scenario from its JSON form. `file` is for messages.
 ///
 /// # Errors
 /// Everything wrong with it.
-pub fn parse_json(text: &str, file: &str, id: &str) -> Result<Scenario, Problems> {
+pub fn parse_json(text: &str, file: &str) -> Result<Scenario, Problems> {
     let parsed: Result<Scenario, serde_json::Error> = serde_json::from_str(text);
     let scenario = parsed.map_err(|error| Problems(vec![(file.into(), misread(&error))]))?;
-    let mut findings = validate::findings(&scenario);
-    if scenario.id != id {
-        let (is, must) = (Excerpt::of(&scenario.id), Excerpt::of(id));
-        findings
-            .insert(0, Finding::about("", format!("field `id`: found {is}, expected the name of the file, {must}")));
-    }
+    let findings = validate::findings(&scenario);
     Problems::of(file, findings)?;
     Ok(scenario)
 }

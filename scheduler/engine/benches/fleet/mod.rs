@@ -239,9 +239,10 @@ impl Fleet {
         }
         let mut running = Vec::new();
         for node in 0..self.nodes {
+            let all = self.engine.cluster().state(NodeId(node)).map_or(0, |node| node.shape.gpus as u8);
             let mut first = 0;
-            while first < GPUS {
-                let gpus = [1, 1, 2, 2, 4, 8][(self.random() % 6) as usize].min(GPUS - first);
+            while first < all {
+                let gpus = [1, 1, 2, 2, 4, 8][(self.random() % 6) as usize].min(all - first);
                 let gpus = 1 << gpus.ilog2();
                 let leaf = self.random() as usize % (self.leaves.len() - 1);
                 running.push(self.start(&Job::of(leaf, 1, whole(gpus)), [(node, first)]));

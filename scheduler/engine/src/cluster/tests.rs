@@ -254,11 +254,11 @@ fn the_judge_does_not_believe_either_account() {
     let cases: [(Tampering, &str); 5] = [
         (|_| (), ""),
         (|state| state.free.cpu_milli -= 1, "`n0`, now: 0 thousandths of a core used and 8 left of 9"),
-        (|state| state.free.gpus[1].0 = 999, "`n0`, now: 0 thousandths of GPU 1 by its MiB used and 999 left of 1000"),
+        (|state| state.free.gpus[1].0 = 999, "`n0`, now: 999 thousandths of GPU 1 left, 1000 by its MiB"),
         (
             |state| state.later.iter_mut().for_each(|later| later.gpu_mib[0] = 41),
             "`n0`, later: 60 MiB of GPU 0 used and 41 left of 100; \
-             `n0`, later: 0 thousandths of GPU 0 by its MiB used and 400 left of 410",
+             `n0`, later: 400 thousandths of GPU 0 left, 410 by its MiB",
         ),
         (|state| state.later.iter_mut().for_each(|later| later.pods -= 1), "`n0`, later: 1 pods used and 7 left of 9"),
     ];

@@ -61,7 +61,15 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
     if !repelled && !restricted {
         return None;
     }
-    let named = terms.and_then(|terms| terms.node_names.as_ref());
+    let mut nodes = named(state, pod, scope);
+    keep_near(state, id, pod, &mut nodes);
+    keep_apart(state, id, pod, &mut nodes);
+    Some(nodes)
+}
+
+/// The nodes of `scope` that the pod names; all of them where it names none. Ascending.
+pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
+    let named = pod.terms.as_deref().and_then(|terms| terms.node_names.as_ref());
     let mut nodes: Vec<NodeId> = match (named, scope) {
         (Some(names), _) => names.iter().filter_map(|name| state.names.get(name).copied()).collect(),
         (None, Some(scope)) => scope.to_vec(),
@@ -71,14 +79,23 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
     if let Some(scope) = scope {
         nodes.retain(|node| scope.binary_search(node).is_ok());
     }
-    for term in terms.map_or(&[][..], |terms| &terms.affinity) {
+    nodes
+}
+
+/// Keeps the nodes on which the pod is near to those it must be near to.
+pub(crate) fn keep_near(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
+    for term in pod.terms.as_deref().map_or(&[][..], |terms| &terms.affinity) {
         let near = domains(state, id, term, |other| term.matches(other));
         // The first of a group that wants to be with its own kind may start anywhere.
         if !(near.is_empty() && term.matches(pod)) {
             nodes.retain(|node| holds(state, *node, term, &near));
         }
     }
-    for term in terms.map_or(&[][..], |terms| &terms.anti_affinity) {
+}
+
+/// Keeps the nodes on which the pod is away from those it must be away from, and from those who want it away.
+pub(crate) fn keep_apart(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
+    for term in pod.terms.as_deref().map_or(&[][..], |terms| &terms.anti_affinity) {
         let taken = domains(state, id, term, |other| term.matches(other));
         nodes.retain(|node| !holds(state, *node, term, &taken));
     }
@@ -89,7 +106,6 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
             nodes.retain(|node| !holds(state, *node, term, &taken));
         }
     }
-    Some(nodes)
 }
 
 /// Does a pod on a node keep another one away from where that is or will be, or the other way round?

@@ -24,20 +24,27 @@ pub enum Constraint {
     Taint,
     /// The node lacks a label the pod asks for.
     NodeSelector,
+    /// The pod names nodes, and this is none of them.
+    NodeName,
     /// The node's GPUs are of a model that the pod does not accept.
     GpuModel,
     /// The node's GPUs are split by MIG, and the pod wants a part of one by other means.
     Mig,
     /// Too little of this is left.
     Lack(Resource),
+    /// Those are not near whom the pod must be near to.
+    PodAffinity,
+    /// Somebody is near whom the pod must be away from, or who wants it away.
+    PodAntiAffinity,
 }
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 12] = [
+    pub const ALL: [Constraint; 15] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
+        Constraint::NodeName,
         Constraint::GpuModel,
         Constraint::Mig,
         Constraint::Lack(Resource::Pods),
@@ -47,6 +54,8 @@ impl Constraint {
         Constraint::Lack(Resource::GpuShare),
         Constraint::Lack(Resource::GpuMemory),
         Constraint::Lack(Resource::Mig),
+        Constraint::PodAffinity,
+        Constraint::PodAntiAffinity,
     ];
 }
 
@@ -89,9 +98,12 @@ impl fmt::Display for Constraint {
             Constraint::Cordon => write!(f, "cordoned"),
             Constraint::Taint => write!(f, "tainted"),
             Constraint::NodeSelector => write!(f, "without the labels asked for"),
+            Constraint::NodeName => write!(f, "not among those it names"),
             Constraint::GpuModel => write!(f, "of another GPU model"),
             Constraint::Mig => write!(f, "with GPUs split by MIG"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
+            Constraint::PodAffinity => write!(f, "without the pods it must be near to"),
+            Constraint::PodAntiAffinity => write!(f, "with pods it must be away from"),
         }
     }
 }

@@ -357,12 +357,13 @@ impl Gang {
     }
 
     /// Its start has failed: the first time it may try again at once, then later and later.
-    pub(crate) fn start_failed(&mut self, now: Timestamp) {
+    /// `least_ms`: so long others go first in any case.
+    pub(crate) fn start_failed(&mut self, now: Timestamp, least_ms: u64) {
         const LONGEST_MS: u64 = 300_000;
         self.failures = self.failures.saturating_add(1);
         let doublings = self.failures.saturating_sub(2).min(20);
         let wait = if self.failures == 1 { 0 } else { (1000 << doublings).min(LONGEST_MS) };
-        self.not_before = Some(Timestamp(now.0.saturating_add(wait)));
+        self.not_before = Some(Timestamp(now.0.saturating_add(wait.max(least_ms))));
         self.starting_since = None;
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod standing;
 mod usage;
 pub(crate) mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use amounts::Amounts;
 pub(crate) use usage::UsageBook;
@@ -90,6 +90,28 @@ pub struct Queue {
     pub fair_share: Amounts,
     /// Waiting pods of this leaf, by shape.
     pub(crate) waiting: BTreeMap<u32, (Shared<PodShape>, u32)>,
+    /// What those come to, as of the last division of shares.
+    waits: Amounts,
+    /// The same with all queues below.
+    waits_below: Amounts,
+    /// Has anything changed in this leaf since the last division of shares?
+    stale: bool,
+}
+
+impl Queue {
+    fn new(spec: QueueSpec, rank: u32) -> Self {
+        Queue {
+            spec,
+            rank,
+            allocated: Amounts::zero(),
+            fixed: Amounts::zero(),
+            fair_share: Amounts::zero(),
+            waiting: BTreeMap::new(),
+            waits: Amounts::zero(),
+            waits_below: Amounts::zero(),
+            stale: false,
+        }
+    }
 }
 
 /// All queues.
@@ -99,6 +121,9 @@ pub struct Queues {
     children: BTreeMap<Option<QueueId>, Vec<QueueId>>,
     models: Vec<String>,
     ranks: u32,
+    /// Leaves in which something has changed since the last division of shares, and what was divided then.
+    stale: Vec<QueueId>,
+    pub(crate) divided: Amounts,
 }
 
 impl Queues {
@@ -112,7 +137,7 @@ impl Queues {
         self.all.get(&id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+    fn get_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
         self.all.get_mut(&id)
     }
 
@@ -121,7 +146,7 @@ impl Queues {
         self.children.get(&of).map_or(&[], Vec::as_slice)
     }
 
-    /// GPU models with accounts of their own, in the order of their positions in [`Amounts`].
+    /// GPU models with accounts of their own, sorted: the order of their positions in [`Amounts`].
     pub fn models(&self) -> &[String] {
         &self.models
     }
@@ -149,47 +174,100 @@ impl Queues {
         ones.iter().rev().zip(others.iter().rev()).find(|(x, y)| x != y).map(|(&x, &y)| (x, y))
     }
 
-    /// Adds a queue or changes what one is entitled to; its accounts stay.
-    pub(crate) fn set(&mut self, id: QueueId, spec: QueueSpec) {
-        for model in spec.gpu_models.keys() {
-            if !self.models.contains(model) {
-                self.models.push(model.clone());
-            }
-        }
+    /// Adds a queue or changes what one is entitled to. Returns whether accounts are wrong now and must be booked anew.
+    pub(crate) fn set(&mut self, id: QueueId, spec: QueueSpec) -> bool {
+        let mut moved = false;
         if let Some(queue) = self.all.get_mut(&id) {
             let old = std::mem::replace(&mut queue.spec, spec);
+            moved = old.parent != queue.spec.parent;
             if let Some(siblings) = self.children.get_mut(&old.parent) {
                 siblings.retain(|sibling| *sibling != id);
             }
         } else {
-            let fresh = Queue {
-                spec,
-                rank: self.ranks,
-                allocated: Amounts::zero(),
-                fixed: Amounts::zero(),
-                fair_share: Amounts::zero(),
-                waiting: BTreeMap::new(),
-            };
+            self.all.insert(id, Queue::new(spec, self.ranks));
             self.ranks += 1;
-            self.all.insert(id, fresh);
         }
         let parent = self.all[&id].spec.parent;
         let siblings = self.children.entry(parent).or_default();
         siblings.push(id);
         siblings.sort_by_key(|sibling| self.all[sibling].rank);
+        self.all_stale();
+        self.find_models() || moved
     }
 
-    /// Takes a queue out; the caller has checked that nothing is in it or under it.
-    pub(crate) fn remove(&mut self, id: QueueId) {
-        let Some(queue) = self.all.remove(&id) else { return };
+    /// Takes a queue out; the caller has checked that nothing is in it or under it. Returns whether accounts are wrong now.
+    pub(crate) fn remove(&mut self, id: QueueId) -> bool {
+        let Some(queue) = self.all.remove(&id) else { return false };
         if let Some(siblings) = self.children.get_mut(&queue.spec.parent) {
             siblings.retain(|sibling| *sibling != id);
         }
         self.children.remove(&Some(id));
+        self.all_stale();
+        self.find_models()
+    }
+
+    /// Lists the models that some queue has a quota of; returns whether the list is another one now.
+    fn find_models(&mut self) -> bool {
+        let models: BTreeSet<&String> = self.all.values().flat_map(|queue| queue.spec.gpu_models.keys()).collect();
+        let changed = !self.models.iter().eq(models.iter().copied());
+        if changed {
+            self.models = models.into_iter().cloned().collect();
+        }
+        changed
+    }
+
+    /// Something has changed in a leaf: what it asks for, or what it has.
+    fn touch(&mut self, leaf: QueueId) {
+        if let Some(queue) = self.all.get_mut(&leaf)
+            && !std::mem::replace(&mut queue.stale, true)
+        {
+            self.stale.push(leaf);
+        }
+    }
+
+    /// Nothing that is known of what waits can be relied on any more.
+    pub(crate) fn all_stale(&mut self) {
+        for queue in self.all.values_mut() {
+            (queue.waits, queue.waits_below, queue.stale) = (Amounts::zero(), Amounts::zero(), true);
+        }
+        self.stale = self.all.keys().copied().collect();
+    }
+
+    /// The leaves in which something has changed since the last call.
+    fn take_stale(&mut self) -> Vec<QueueId> {
+        let stale = std::mem::take(&mut self.stale);
+        for leaf in &stale {
+            if let Some(queue) = self.all.get_mut(leaf) {
+                queue.stale = false;
+            }
+        }
+        stale
+    }
+
+    /// Counts a pod that waits in a leaf in or out.
+    pub(crate) fn count_waiting(&mut self, leaf: QueueId, shape: &Shared<PodShape>, more: bool) {
+        self.touch(leaf);
+        let Some(queue) = self.all.get_mut(&leaf) else { return };
+        if more {
+            queue.waiting.entry(shape.id()).or_insert_with(|| (shape.clone(), 0)).1 += 1;
+        } else if let Some((_, count)) = queue.waiting.get_mut(&shape.id()) {
+            *count -= 1;
+            if *count == 0 {
+                queue.waiting.remove(&shape.id());
+            }
+        }
+    }
+
+    /// Nobody has anything: what pods hold is about to be booked anew.
+    pub(crate) fn clear_accounts(&mut self) {
+        for queue in self.all.values_mut() {
+            (queue.allocated, queue.fixed) = (Amounts::zero(), Amounts::zero());
+        }
     }
 
     /// Books what an active pod holds (`times` 1) or no longer holds (-1), on every level.
     pub(crate) fn book(&mut self, leaf: QueueId, amounts: &Amounts, fixed: bool, times: i64) {
+        self.touch(leaf);
         let mut next = Some(leaf);
         while let Some(queue) = next.and_then(|id| self.all.get_mut(&id)) {
             queue.allocated.add(amounts, times);
@@ -223,32 +301,36 @@ impl Queues {
         Some(quota.limit.map_or(due, |limit| due.min(limit)))
     }
 
-    /// The first queue on the way up, and the resource, whose limit the pods would break, with what would be used then.
-    pub(crate) fn over_limit(&self, leaf: QueueId, more: &Amounts) -> Option<(QueueId, usize, i64)> {
-        self.first_over(leaf, more, |queue, resource| {
-            (queue.allocated.get(resource), self.quota(queue, resource).limit)
-        })
+    /// The queues on the way up, each with the resources, whose limits the pods would break, with what would be used then.
+    pub(crate) fn over_limit<'a>(
+        &'a self,
+        leaf: QueueId,
+        more: &'a Amounts,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.over(leaf, more, |queue, resource| (queue.allocated.get(resource), self.quota(queue, resource).limit))
     }
 
     /// The same for what gangs that are not preemptible may use: only what is deserved.
-    pub(crate) fn over_deserved(&self, leaf: QueueId, more: &Amounts) -> Option<(QueueId, usize, i64)> {
-        self.first_over(leaf, more, |queue, resource| (queue.fixed.get(resource), self.quota(queue, resource).deserved))
+    pub(crate) fn over_deserved<'a>(
+        &'a self,
+        leaf: QueueId,
+        more: &'a Amounts,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.over(leaf, more, |queue, resource| (queue.fixed.get(resource), self.quota(queue, resource).deserved))
     }
 
-    fn first_over(
-        &self,
+    fn over<'a>(
+        &'a self,
         leaf: QueueId,
-        more: &Amounts,
-        bound: impl Fn(&Queue, usize) -> (i64, Option<i64>),
-    ) -> Option<(QueueId, usize, i64)> {
-        for (id, queue) in self.path(leaf) {
-            for (resource, asked) in more.iter().enumerate().filter(|(_, asked)| *asked > 0) {
+        more: &'a Amounts,
+        bound: impl Fn(&Queue, usize) -> (i64, Option<i64>) + Copy + 'a,
+    ) -> impl Iterator<Item = (QueueId, usize, i64)> + 'a {
+        self.path(leaf).flat_map(move |(id, queue)| {
+            let asked = more.iter().enumerate().filter(|(_, asked)| *asked > 0);
+            asked.filter_map(move |(resource, asked)| {
                 let (used, most) = bound(queue, resource);
-                if most.is_some_and(|most| used + asked > most) {
-                    return Some((id, resource, used + asked));
-                }
-            }
-        }
-        None
+                most.is_some_and(|most| used + asked > most).then_some((id, resource, used + asked))
+            })
+        })
     }
 }

@@ -41,7 +41,8 @@ impl<K: std::hash::Hash + Eq + Copy> Serving<K> {
         entries: impl Iterator<Item = (QueueId, K, Turn)>,
         heads: BTreeMap<QueueId, Turn>,
     ) -> Self {
-        let (leaves, siblings, next, total) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), state.total());
+        let (leaves, siblings, next, total) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), state.queues().divided.clone());
         let mut serving = Serving { leaves, siblings, next, heads, total };
         for (queue, key, turn) in entries {
             serving.leaves.entry(queue).or_default().push(key, Reverse(turn));

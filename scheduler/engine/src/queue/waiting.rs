@@ -43,7 +43,6 @@ struct Kind {
 #[derive(Debug, Default)]
 struct Line {
     turns: BTreeSet<Turn>,
-    blocked: bool,
 }
 
 /// Every line.
@@ -54,7 +53,10 @@ pub(crate) struct Waiting {
     kept: BTreeMap<u32, (Shared<Kind>, u32)>,
     lines: BTreeMap<LineId, Line>,
     places: BTreeMap<GangId, (LineId, Turn)>,
+    /// Lines worth trying.
     open: BTreeSet<LineId>,
+    /// All others.
+    blocked: BTreeSet<LineId>,
     /// Gangs that changed since they were last put in line.
     changed: BTreeSet<GangId>,
     /// Gangs that are not to be tried before a time.
@@ -98,10 +100,8 @@ impl Waiting {
         let like = self.likeness(state, id, gang);
         let line_id = LineId { queue: gang.spec.queue, like };
         let turn = turn(id, gang, rules);
-        let line = self.lines.entry(line_id).or_default();
-        line.turns.insert(turn.clone());
-        line.blocked = false;
-        self.open.insert(line_id);
+        self.lines.entry(line_id).or_default().turns.insert(turn.clone());
+        self.open(line_id);
         self.places.insert(id, (line_id, turn));
         [left, Some(line_id)]
     }
@@ -113,6 +113,7 @@ impl Waiting {
             if line.turns.is_empty() {
                 self.lines.remove(&line_id);
                 self.open.remove(&line_id);
+                self.blocked.remove(&line_id);
             }
         }
         if let Likeness::Kind(kind) = line_id.like
@@ -187,32 +188,30 @@ impl Waiting {
         heads
     }
 
+    fn open(&mut self, line: LineId) {
+        self.blocked.remove(&line);
+        self.open.insert(line);
+    }
+
     /// Nothing in this line fits: skips it until [`Waiting::unblock`].
     pub(crate) fn block(&mut self, line: LineId) {
-        if let Some(known) = self.lines.get_mut(&line) {
-            known.blocked = true;
-            self.open.remove(&line);
+        if self.open.remove(&line) {
+            self.blocked.insert(line);
         }
     }
 
     /// The first gang of each leaf may be tried again.
     pub(crate) fn unblock_heads(&mut self) {
         for head in self.heads().into_values() {
-            if let Some((id, _)) = self.places.get(&head.gang)
-                && let Some(line) = self.lines.get_mut(id)
-            {
-                line.blocked = false;
-                self.open.insert(*id);
+            if let Some((line, _)) = self.places.get(&head.gang) {
+                self.open(*line);
             }
         }
     }
 
     /// Room has appeared: everybody may be tried again.
     pub(crate) fn unblock(&mut self) {
-        for (id, line) in self.lines.iter_mut().filter(|(_, line)| line.blocked) {
-            line.blocked = false;
-            self.open.insert(*id);
-        }
+        self.open.append(&mut self.blocked);
     }
 }
 

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Asking, Considered, VictimIndex};
+use super::room::Room;
 use super::spare::spare;
-use super::{Action, Before, Claim, Piece};
-use crate::cluster::{NodeState, PodShape, Shared};
+use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::filter::how_many;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
-use crate::rules::{ClaimantPlaced, VictimOrder};
+use crate::rules::{ClaimantPlaced, Rules, VictimOrder};
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
 use crate::trial::Trial;
@@ -34,65 +33,95 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The gangs that were disturbed.
+    /// The pods that have to go, to another place or for good.
+    pub(super) fn disturbed(&self) -> impl Iterator<Item = &PodId> + Clone {
+        self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
+    }
+
+    /// The gangs that were disturbed, or got something by it.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        let placed = self.moved.iter().chain(&self.joined).map(|(pod, _)| pod);
-        let pods = self.evicted.iter().chain(placed);
+        let pods = self.disturbed().chain(self.joined.iter().map(|(pod, _)| pod));
         pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
 /// Makes room for a gang's next chunk, if this action can; then everything is booked.
-pub(super) fn attempt(context: &mut Context<'_>, index: &VictimIndex, action: Action, gang: GangId) -> Option<Outcome> {
+pub(super) fn attempt(
+    context: &mut Context<'_>,
+    index: &mut VictimIndex,
+    action: Action,
+    gang: GangId,
+) -> Option<Outcome> {
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
-    let considered = consider(context, index, action, &claim)?;
     let name = context.state.name(gang);
-    if has_room(context, &claim) {
+    let room = Room::of(context, &claim);
+    if room.could_do() && has_place(context, &claim) {
         context.report.note(|| format!("  {name}: has room without that"));
         context.waiting.changed(gang); // so that the next cycle tries it again
         return None;
     }
-    context.report.note(|| format!("  {name}: may {}, {} units to ask", action.name(), considered.len()));
+    index.prepare(context.state, context.rules, context.now, action, &claim);
+    let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
+    let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
     let on_one_node = match context.rules.victims {
-        VictimOrder::Youngest => single_node(context, action, &claim, &considered),
-        VictimOrder::LeastLoss => cheapest(context, action, &claim, &considered),
+        VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss => None,
     };
-    on_one_node.or_else(|| across_nodes(context, action, &claim, &considered))
+    let outcome = on_one_node.or_else(|| across_nodes(context, action, &claim, &mut asked, room));
+    let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
+    context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
+    outcome
 }
 
 /// Is there a place for it although nobody gives way? What allocate left in its way may be leaving by now, or somebody it
 /// must be with may have come after its turn.
-fn has_room(context: &mut Context<'_>, claim: &Claim) -> bool {
-    if !Room::of(context, claim).could_do() {
-        return false;
-    }
+fn has_place(context: &mut Context<'_>, claim: &Claim) -> bool {
     let mut trial = Trial::on(context.state);
     Search::new(&mut trial, context.placer, context.rules, context.steps).place(claim.gang, &claim.chunk).is_ok()
 }
 
-/// Everything that could be asked for, in the order of asking; `None` where even all of it would not do.
-fn consider(context: &Context<'_>, index: &VictimIndex, action: Action, claim: &Claim) -> Option<Vec<Considered>> {
-    let mut asking = Asking::new(context.state, index, action, claim, context.rules, context.now);
-    let mut considered: Vec<Considered> = Vec::new();
-    let mut latest: BTreeMap<GangId, usize> = BTreeMap::new();
-    while let Some(mut unit) = asking.next(context.state) {
-        unit.before = latest.insert(unit.gang, considered.len());
-        considered.push(unit);
+/// What could be asked for so far, in the order of asking.
+struct Asked<'a> {
+    asking: Asking<'a>,
+    units: Vec<Considered>,
+    latest: BTreeMap<GangId, usize>,
+}
+
+impl Asked<'_> {
+    /// Asks on until there are so many units; false when nobody is left.
+    fn reach(&mut self, state: &State, count: usize) -> bool {
+        while self.units.len() < count {
+            let Some(mut unit) = self.asking.next(state) else { return false };
+            unit.before = self.latest.insert(unit.gang, self.units.len());
+            self.units.push(unit);
+        }
+        true
     }
-    Some(considered).filter(|considered| !considered.is_empty())
 }
 
 /// After every step: the units so far that touch one of the nodes of the newest.
-fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+fn single_node(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    asked: &mut Asked<'_>,
+    mut room: Room,
+) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut room = Room::of(context, claim);
-    for (newest, unit) in considered.iter().enumerate() {
-        for node in &unit.nodes {
-            on_node.entry(*node).or_default().push(newest);
-        }
+    let mut newest = 0;
+    while asked.reach(context.state, newest + 1) {
+        let considered = &asked.units;
+        let unit = &considered[newest];
         for node in by_name(context.state, &unit.nodes) {
-            let set = with_surplus(considered, &on_node[&node]);
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            let set = with_surplus(considered, here);
             let set = units(considered, &set);
+            if !may_go(context.state, &set) {
+                here.pop();
+                continue;
+            }
             if !room.could_do_with(context.state, &set) {
                 continue;
             }
@@ -100,6 +129,7 @@ fn single_node(context: &mut Context<'_>, action: Action, claim: &Claim, conside
                 return Some(outcome);
             }
         }
+        newest += 1;
     }
     None
 }
@@ -110,46 +140,65 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
-/// Sets on one node that lose as little as possible: of the lowest priority first, then of the least loss, then of the fewest
-/// units. Only queues from which something would be taken without this choice are taken from.
-fn cheapest(context: &mut Context<'_>, action: Action, claim: &Claim, considered: &[Considered]) -> Option<Outcome> {
+/// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
+/// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
+fn cheapest(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    asked: &mut Asked<'_>,
+    mut room: Room,
+) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut room = Room::of(context, claim);
-    let mut sets: BTreeSet<(i64, i128, usize, Vec<usize>)> = BTreeSet::new();
-    let mut stop = considered.len();
-    let mut queues: BTreeSet<QueueId> = considered.iter().map(|unit| unit.queue).collect();
-    for (newest, unit) in considered.iter().enumerate() {
-        if newest >= stop {
+    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut stop = usize::MAX;
+    let mut queues: Option<BTreeSet<QueueId>> = None;
+    for newest in 0.. {
+        if newest >= stop || !asked.reach(context.state, newest + 1) {
             break;
         }
-        if !queues.contains(&unit.queue) {
+        let considered = &asked.units;
+        let unit = &considered[newest];
+        if queues.as_ref().is_some_and(|queues| !queues.contains(&unit.queue)) {
             continue;
         }
         for node in by_name(context.state, &unit.nodes) {
             let here = on_node.entry(node).or_default();
             here.push(newest);
-            for set in [&[newest][..], here] {
-                let mut set = with_surplus(considered, set);
+            let together = with_surplus(considered, here);
+            if !may_go(context.state, &units(considered, &together)) {
+                here.pop();
+            }
+            for mut set in [with_surplus(considered, &[newest]), together] {
+                if !may_go(context.state, &units(considered, &set)) {
+                    continue;
+                }
                 if !room.could_do_with(context.state, &units(considered, &set)) {
                     continue;
                 }
                 room.drop_unneeded(context.state, considered, &mut set);
                 if sets.is_empty() {
                     stop = stop.min(newest + LOOK_FURTHER);
-                    queues = set.iter().map(|index| considered[*index].queue).collect();
+                    queues = Some(set.iter().map(|index| considered[*index].queue).collect());
                 }
                 let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
                 let loss = set.iter().map(|index| considered[*index].loss).sum();
-                sets.insert((highest, loss, set.len(), set));
+                sets.insert((highest, ends_a_gang, loss, set.len(), set));
             }
         }
     }
     let mut cheapest_first = sets.into_iter().take(SETS_TRIED);
-    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(considered, &set)))
+    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(&asked.units, &set)))
 }
 
-fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
+pub(super) fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
     set.iter().map(|index| &considered[*index]).collect()
+}
+
+/// Do disruption budgets allow that all of these go?
+fn may_go(state: &State, set: &[&Considered]) -> bool {
+    state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
 }
 
 /// With whatever must go before: what is left of a gang goes only after its surplus, or its surplus would be left alone.
@@ -164,20 +213,32 @@ fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// After every step: everything so far.
+/// After every step: everything so far that may go together.
 fn across_nodes(
     context: &mut Context<'_>,
     action: Action,
     claim: &Claim,
-    considered: &[Considered],
+    asked: &mut Asked<'_>,
+    mut room: Room,
 ) -> Option<Outcome> {
-    let mut room = Room::of(context, claim);
-    for steps in 1..=considered.len() {
-        room.free(context.state, &considered[steps - 1]);
+    let mut steps = 0;
+    let mut chosen: Vec<usize> = Vec::new();
+    let mut left_out: BTreeSet<GangId> = BTreeSet::new();
+    while asked.reach(context.state, steps + 1) {
+        let unit = &asked.units[steps];
+        chosen.push(steps);
+        steps += 1;
+        let budgeted = !context.state.budgets.is_empty();
+        if left_out.contains(&unit.gang) || budgeted && !may_go(context.state, &units(&asked.units, &chosen)) {
+            left_out.insert(unit.gang); // what goes after it in its gang stays, too
+            chosen.pop();
+            continue;
+        }
+        room.free(context.state, unit);
         if !room.could_do() {
             continue;
         }
-        let set: Vec<&Considered> = considered[..steps].iter().collect();
+        let set = units(&asked.units, &chosen);
         if let Some(outcome) = try_set(context, action, claim, &set) {
             return Some(outcome);
         }
@@ -192,73 +253,6 @@ fn by_name(state: &State, nodes: &BTreeSet<NodeId>) -> Vec<NodeId> {
     let mut sorted: Vec<NodeId> = nodes.iter().copied().collect();
     sorted.sort_by_key(|node| (state.cluster.nodes().get(node).map(|node| node.name.as_str()), *node));
     sorted
-}
-
-/// A necessary condition that is cheap: are there enough places for each shape of the chunk, with some units gone?
-struct Room {
-    /// By shape: what is wanted, and what there is.
-    wanted: Vec<(Shared<PodShape>, u64, u64)>,
-    /// Nodes as they would be.
-    freed: BTreeMap<NodeId, NodeState>,
-}
-
-impl Room {
-    fn of(context: &mut Context<'_>, claim: &Claim) -> Self {
-        let mut wanted: Vec<(Shared<PodShape>, u64, u64)> = Vec::new();
-        for pod in claim.chunk.pods().filter_map(|pod| context.state.pods.get(&pod)) {
-            match wanted.iter_mut().find(|(shape, ..)| *shape == pod.shape) {
-                Some((_, count, _)) => *count += 1,
-                None => wanted.push((pod.shape.clone(), 1, 0)),
-            }
-        }
-        for (shape, _, there) in &mut wanted {
-            *there = context.placer.capacity(&context.state.cluster, shape, None, u64::MAX);
-        }
-        Room { wanted, freed: BTreeMap::new() }
-    }
-
-    /// Thinks a unit away.
-    fn free(&mut self, state: &State, unit: &Considered) {
-        for pod in &unit.pods {
-            let Some(place) = state.cluster.placed().get(pod) else { continue };
-            let Some(now) = state.cluster.state(place.node) else { continue };
-            let node = self.freed.entry(place.node).or_insert_with(|| now.clone());
-            let before: Vec<u64> = self.wanted.iter().map(|(shape, ..)| u64::from(how_many(node, shape))).collect();
-            node.without(place);
-            for ((shape, _, there), before) in self.wanted.iter_mut().zip(before) {
-                *there = *there + u64::from(how_many(node, shape)) - before;
-            }
-        }
-    }
-
-    /// Takes units out of a set that would do without them, those that lose most first.
-    fn drop_unneeded(&mut self, state: &State, considered: &[Considered], set: &mut Vec<usize>) {
-        let mut costliest_first = set.clone();
-        costliest_first.sort_by_key(|index| (std::cmp::Reverse(considered[*index].loss), *index));
-        for index in costliest_first {
-            let without: Vec<usize> = set.iter().copied().filter(|other| *other != index).collect();
-            let is_last =
-                without.iter().all(|other| considered[*other].gang != considered[index].gang || *other < index);
-            if is_last && !without.is_empty() && self.could_do_with(state, &units(considered, &without)) {
-                *set = without;
-            }
-        }
-    }
-
-    fn could_do(&self) -> bool {
-        self.wanted.iter().all(|(_, wanted, there)| there >= wanted)
-    }
-
-    fn could_do_with(&mut self, state: &State, units: &[&Considered]) -> bool {
-        let before: Vec<u64> = self.wanted.iter().map(|(_, _, there)| *there).collect();
-        units.iter().for_each(|unit| self.free(state, unit));
-        let answer = self.could_do();
-        self.freed.clear();
-        for ((_, _, there), before) in self.wanted.iter_mut().zip(before) {
-            *there = before;
-        }
-        answer
-    }
 }
 
 /// Evicts a set and places everybody again, the claimant and those evicted; undoes it all unless it works.
@@ -335,10 +329,6 @@ fn place_again(
     set: &[&Considered],
     before: &Before,
 ) -> Option<Promised> {
-    let turn = |state: &State, id: GangId, rules| -> Option<(QueueId, GangId, Turn)> {
-        let gang = state.gangs.get(&id)?;
-        Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
-    };
     let mut promised = None;
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
@@ -347,9 +337,7 @@ fn place_again(
     if search.rules.reprieve {
         spare(search.trial, claim, set, &search.homes, before);
     }
-    let state = search.trial.state();
-    let away = search.homes.keys().filter(away_in(state)).filter_map(|pod| state.pods.get(pod));
-    let mut gangs: BTreeSet<GangId> = away.map(|pod| pod.gang).collect();
+    let mut gangs: BTreeSet<GangId> = away(search).collect();
     if promised.is_none() {
         gangs.insert(claim.gang);
     }
@@ -363,10 +351,8 @@ fn place_again(
             let chunk = search.trial.state().next_chunk(gang);
             if let Ok(places) = search.place(gang, &chunk) {
                 others.extend(places);
-                let state = search.trial.state();
-                let mut away = search.homes.keys().filter(away_in(state)).filter_map(|pod| state.pods.get(pod));
-                if search.rules.reprieve && away.any(|pod| pod.gang == gang) {
-                    next = turn(state, gang, search.rules).map(|(_, _, turn)| turn);
+                if search.rules.reprieve && away(search).any(|other| other == gang) {
+                    next = turn(search.trial.state(), gang, search.rules).map(|(_, _, turn)| turn);
                 }
             }
         }
@@ -375,9 +361,17 @@ fn place_again(
     promised.map(|promised| (promised, others))
 }
 
-/// Has a victim no place yet?
-fn away_in<'p>(state: &State) -> impl Fn(&&'p PodId) -> bool + '_ {
-    |pod| state.pods.get(*pod).is_some_and(|pod| pod.stage == Stage::Pending)
+/// A gang's place in line, in its queue.
+fn turn(state: &State, id: GangId, rules: &Rules) -> Option<(QueueId, GangId, Turn)> {
+    let gang = state.gangs.get(&id)?;
+    Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
+}
+
+/// The gangs of victims that have no place yet.
+fn away<'a>(search: &'a Search<'_, '_>) -> impl Iterator<Item = GangId> + 'a {
+    let state = search.trial.state();
+    let pods = search.homes.keys().filter_map(|pod| state.pods.get(pod));
+    pods.filter(|pod| pod.stage == Stage::Pending).map(|pod| pod.gang)
 }
 
 /// Whoever has no place again is evicted; whoever has another one is moved.

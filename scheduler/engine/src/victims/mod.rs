@@ -3,10 +3,12 @@
 //! nobody is evicted for a claimant that does not get its whole chunk by it.
 
 mod attempt;
+mod budget;
 mod consolidate;
 mod order;
 mod preempt;
 mod reclaim;
+mod room;
 mod spare;
 
 use std::collections::BTreeSet;
@@ -122,16 +124,20 @@ pub(crate) type Before = std::collections::BTreeMap<QueueId, Amounts>;
 
 /// One pass: every waiting gang in its turn, each with at most one attempt. What an attempt does is there for the next.
 pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
-    let Some(mut victims) = VictimIndex::of(context.state, context.rules, context.now) else { return };
+    if context.state.evictable.is_empty() || context.waiting.len() == 0 {
+        return;
+    }
+    let mut victims = VictimIndex::default();
     let entries = context.waiting.lines(true).map(|(line, turn)| (line.queue, line, turn.clone()));
     let mut serving = Serving::of(context.state, entries);
     let mut tried: BTreeSet<GangId> = BTreeSet::new();
     while let Some((queue, line, gang)) = serving.peek() {
         tried.insert(gang);
         let may = context.may_make_room(gang);
-        match may.then(|| attempt::attempt(context, &victims, action, gang)).flatten() {
+        match may.then(|| attempt::attempt(context, &mut victims, action, gang)).flatten() {
             Some(outcome) => {
                 let touched: BTreeSet<GangId> = outcome.victims(context.state).collect();
+                budget::spend(context.state, outcome.disturbed());
                 context.waiting.refresh(context.state, context.rules, gang);
                 let next = context.waiting.turns(line).find(|turn| !tried.contains(&turn.gang)).cloned();
                 serving.set(context.state, queue, line, next);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use priority_queue::PriorityQueue;
 
-use super::{Action, Claim, holds, is_within};
+use super::{Action, Claim, budget, holds, is_within};
 use crate::gang::{Gang, next_unit};
 use crate::queue::amounts::{self, Amounts};
 use crate::queue::standing::Standing;
@@ -29,27 +29,28 @@ pub(super) struct Place {
     gang: Reverse<GangId>,
 }
 
-/// Who could give way, by leaf queue; made once per pass and kept in step.
-#[derive(Debug)]
+/// Who could give way, by leaf queue: sorted when a leaf is first asked in a pass, and kept in step from then on.
+#[derive(Debug, Default)]
 pub(crate) struct VictimIndex {
     leaves: BTreeMap<QueueId, BTreeSet<Place>>,
     places: BTreeMap<GangId, Place>,
 }
 
 impl VictimIndex {
-    /// Every preemptible gang with active pods; `None` if there is none.
-    pub(crate) fn of(state: &State, rules: &Rules, now: Timestamp) -> Option<Self> {
-        let mut index = VictimIndex { leaves: BTreeMap::new(), places: BTreeMap::new() };
-        for &gang in &state.evictable {
-            index.refresh(state, rules, now, gang);
+    /// Sorts the preemptible gangs of the leaves that a claimant may ask.
+    pub(super) fn prepare(&mut self, state: &State, rules: &Rules, now: Timestamp, action: Action, claim: &Claim) {
+        for (&leaf, gangs) in &state.evictable {
+            if !self.leaves.contains_key(&leaf) && action.may_ask_queue(state, claim, leaf) {
+                self.leaves.insert(leaf, BTreeSet::new());
+                gangs.iter().for_each(|gang| self.refresh(state, rules, now, *gang));
+            }
         }
-        (!index.places.is_empty()).then_some(index)
     }
 
     /// Puts one gang where it belongs by now.
     pub(crate) fn refresh(&mut self, state: &State, rules: &Rules, now: Timestamp, id: GangId) {
         let Some(gang) = state.gangs.get(&id) else { return };
-        let leaf = self.leaves.entry(gang.spec.queue).or_default();
+        let Some(leaf) = self.leaves.get_mut(&gang.spec.queue) else { return };
         if let Some(old) = self.places.remove(&id) {
             leaf.remove(&old);
         }
@@ -100,7 +101,7 @@ pub(super) struct Considered {
     pub(super) queue: QueueId,
     pub(super) gang: GangId,
     pub(super) pods: Vec<PodId>,
-    /// Above a minimum of its gang.
+    /// Its gang goes on without it.
     pub(super) surplus: bool,
     pub(super) amounts: Amounts,
     /// The unit of the same gang that goes before it, as a position in the order of asking.
@@ -135,13 +136,12 @@ pub(super) struct Asking<'a> {
     siblings: BTreeMap<Option<QueueId>, PriorityQueue<QueueId, Standing, BuildHasherDefault<DefaultHasher>>>,
     gone: BTreeSet<PodId>,
     taken: BTreeMap<QueueId, Amounts>,
-    budgets: BTreeMap<&'a str, u32>,
     total: Amounts,
 }
 
 impl<'a> Asking<'a> {
     pub(super) fn new(
-        state: &'a State,
+        state: &State,
         index: &'a VictimIndex,
         action: Action,
         claim: &'a Claim,
@@ -161,8 +161,7 @@ impl<'a> Asking<'a> {
             siblings: BTreeMap::new(),
             gone: BTreeSet::new(),
             taken: BTreeMap::new(),
-            budgets: state.budgets.iter().map(|(name, budget)| (name.as_str(), budget.allowed)).collect(),
-            total: state.total(),
+            total: state.queues.divided.clone(),
         };
         for (leaf, _) in asked {
             asking.advance(state, *leaf);
@@ -186,7 +185,9 @@ impl<'a> Asking<'a> {
             self.taken.entry(id).or_insert_with(Amounts::zero).add(&unit.amounts, 1);
         }
         let id = place.gang.0;
-        if let Some(gang) = state.gangs.get(&id) {
+        if unit.surplus
+            && let Some(gang) = state.gangs.get(&id)
+        {
             let left = self::place(state, self.rules, self.now, id, gang, &self.gone);
             self.again.entry(leaf).or_default().insert(left);
         }
@@ -247,18 +248,18 @@ impl<'a> Asking<'a> {
         }
         let unit = next_unit(gang, |pod| is_active(state, pod) && !self.gone.contains(&pod))?;
         let protected = self.action.min_runtime_ms(state, self.claim, gang.spec.queue);
-        if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !self.spend(state, &unit.pods) {
+        if !unit.surplus && is_within(gang.spec.started, self.now, protected) || !budget::allows(state, &unit.pods) {
             return None;
         }
         let mut considered = Considered {
             queue: gang.spec.queue,
             gang: id,
             before: None,
+            surplus: unit.surplus,
             amounts: Amounts::zero(),
             nodes: BTreeSet::new(),
             priority: gang.spec.priority,
             loss: unit_loss(state, self.rules, self.now, gang, &unit.pods),
-            surplus: unit.surplus,
             pods: unit.pods,
         };
         for place in considered.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)) {
@@ -266,22 +267,5 @@ impl<'a> Asking<'a> {
             considered.nodes.insert(place.node);
         }
         Some(considered)
-    }
-
-    /// Takes pods from the disruption budgets that protect them, if these allow it.
-    fn spend(&mut self, state: &State, pods: &[PodId]) -> bool {
-        let mut left = self.budgets.clone();
-        for (name, budget) in &state.budgets {
-            for pod in pods.iter().filter_map(|pod| state.pods.get(pod)?.terms.as_deref()) {
-                if crate::filter::affinity::matches(&budget.match_labels, &pod.labels) {
-                    match left.get_mut(name.as_str()) {
-                        Some(allowed) if *allowed > 0 => *allowed -= 1,
-                        _ => return false,
-                    }
-                }
-            }
-        }
-        self.budgets = left;
-        true
     }
 }

@@ -6,7 +6,7 @@ use crate::units::QueueId;
 
 /// Anybody, as long as work that is not preemptible stays within what is deserved.
 pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
-    claim.preemptible || state.queues.over_deserved(claim.queue, &claim.asks).is_none()
+    claim.preemptible || state.queues.over_deserved(claim.queue, &claim.asks).next().is_none()
 }
 
 /// The nearest on the way up that says something.

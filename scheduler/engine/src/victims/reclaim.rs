@@ -11,7 +11,7 @@ pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
     let Some(queue) = state.queues.get(claim.queue) else { return false };
     let with = queue.allocated.plus(&claim.asks);
     (0..state.queues.resources()).all(|resource| with.get(resource) <= queue.fair_share.get(resource))
-        && (claim.preemptible || state.queues.over_deserved(claim.queue, &claim.asks).is_none())
+        && (claim.preemptible || state.queues.over_deserved(claim.queue, &claim.asks).next().is_none())
 }
 
 /// Other queues which, as siblings of the claimant's, have something that is not theirs by right.

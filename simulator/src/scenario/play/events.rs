@@ -91,7 +91,8 @@ impl Player {
         let there: Vec<_> = self.on(&node.name);
         self.tell(Happens::NodeRemoved { node: id })?;
         self.add_node(node)?;
-        for (job, task, now) in there {
+        // Whoever was only promised a place there waits again by itself.
+        for (job, task, now) in there.into_iter().filter(|(_, _, now)| now.state != TaskState::Nominated) {
             if let Some(pod) = self.pods.remove(&task.name)
                 && self.engine.state().pods().contains_key(&pod)
             {
