@@ -190,29 +190,59 @@ impl Play {
     /// What was placed runs; what was evicted or moved is gone, and another pod comes in its stead. Promises stand, but for
     /// those that the engine only heard of.
     fn settle(&mut self) {
-        let mut tell = |event: Event| self.engine.apply(event, NOW).expect("this is what was decided");
         for id in self.model.pods.keys().copied().collect::<Vec<_>>() {
-            let pod = self.model.pods.get_mut(&id).expect("it is there");
-            match pod.stand.stage {
+            let stand = self.model.pods[&id].stand.clone();
+            match stand.stage {
                 Stage::Placed => {
-                    tell(Event::Confirmed { pod: PodId(id) });
-                    pod.stand.stage = Stage::Running;
-                    continue;
+                    self.tell(Event::Confirmed { pod: PodId(id) });
+                    self.model.put(id, Stand { stage: Stage::Running, ..stand });
                 }
                 Stage::Nominated { counted: false } => {
-                    tell(Event::NominationExpired { pod: PodId(id) });
-                    pod.stand = pod.stand.former.take().map_or(Stand::PENDING, |spot| Stand::at(Stage::Evicted, spot));
-                    continue;
+                    self.tell(Event::NominationExpired { pod: PodId(id) });
+                    self.fall(id);
                 }
-                Stage::Evicted => pod.stand = Stand::PENDING,
-                Stage::Nominated { .. } if pod.stand.former.is_some() => pod.stand.former = None,
-                _ => continue,
+                Stage::Evicted => {
+                    self.model.put(id, Stand::PENDING);
+                    self.come_again(id);
+                }
+                Stage::Nominated { .. } if stand.former.is_some() => {
+                    self.model.put(id, Stand { former: None, ..stand });
+                    self.come_again(id);
+                }
+                Stage::Nominated { .. } | Stage::Pending | Stage::Running | Stage::Stuck => {}
             }
-            tell(Event::PodGone { pod: PodId(id) });
-            tell(Event::PodAdded { pod: PodId(self.next_pod), spec: pod.spec.clone() });
-            let pod = self.model.pods.remove(&id).expect("it is there");
-            self.model.pods.insert(self.next_pod, pod);
-            self.next_pod += 1;
+            self.fall_together();
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.engine.apply(event, NOW).expect("this is what was decided");
+    }
+
+    /// A pod is gone, and its like takes its place in every respect.
+    fn come_again(&mut self, id: u64) {
+        self.tell(Event::PodGone { pod: PodId(id) });
+        self.fall_together();
+        let pod = self.model.pods.remove(&id).expect("it is there");
+        self.tell(Event::PodAdded { pod: PodId(self.next_pod), spec: pod.spec.clone() });
+        self.model.pods.insert(self.next_pod, pod);
+        self.next_pod += 1;
+    }
+
+    fn fall(&mut self, id: u64) {
+        let former = self.model.pods[&id].stand.former.clone();
+        self.model.put(id, former.map_or(Stand::PENDING, |spot| Stand::at(Stage::Evicted, spot)));
+    }
+
+    /// A gang that has lost something it needs may lose all it was promised; so the engine says.
+    fn fall_together(&mut self) {
+        for id in self.model.pods.keys().copied().collect::<Vec<_>>() {
+            let believed = self.engine.state().whereabouts(PodId(id)).stage;
+            let pod = &self.model.pods[&id];
+            if matches!(pod.stand.stage, Stage::Nominated { .. }) && !matches!(believed, Stage::Nominated { .. }) {
+                assert!(self.model.is_short(pod.gang), "{} has what it needs and loses a promise", pod.spec.name);
+                self.fall(id);
+            }
         }
     }
 

@@ -35,6 +35,12 @@ impl Model {
         self.allocated(gang, at) >= self.gangs[gang].groups[at].least
     }
 
+    /// Has some subgroup fewer active pods than it needs?
+    pub fn is_short(&self, gang: usize) -> bool {
+        let groups = &self.gangs[gang].groups;
+        (0..groups.len()).any(|at| groups[at].below.is_empty() && !self.is_satisfied(gang, at))
+    }
+
     /// Rule G2.
     fn is_ready(&self, gang: usize, at: usize) -> bool {
         let group = &self.gangs[gang].groups[at];
@@ -111,7 +117,7 @@ impl Model {
         false
     }
 
-    fn put(&mut self, id: u64, stand: Stand) {
+    pub fn put(&mut self, id: u64, stand: Stand) {
         if let Some(pod) = self.pods.get_mut(&id) {
             pod.stand = stand;
         }
