@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::by_node::by_node;
 use super::order::{Asking, Considered, VictimIndex};
 use super::room::Room;
+use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::filter::affinity;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
@@ -29,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) evicted: Vec<PodId>,
     /// Who gets another one.
     pub(crate) moved: Vec<(PodId, Choice)>,
+    /// Pods of the same gangs that had none and get one with them.
+    pub(crate) joined: Vec<(PodId, Choice)>,
 }
 
 impl Outcome {
@@ -37,9 +39,10 @@ impl Outcome {
         self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
     }
 
-    /// The gangs that were disturbed.
+    /// The gangs that were disturbed, or got something by it.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        self.disturbed().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
+        let pods = self.disturbed().chain(self.joined.iter().map(|(pod, _)| pod));
+        pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
@@ -55,6 +58,7 @@ pub(super) fn attempt(
     let room = Room::of(context, &claim);
     if room.could_do() && has_place(context, &claim) {
         context.report.note(|| format!("  {name}: has room without that"));
+        context.waiting.changed(gang); // so that the next cycle tries it again
         return None;
     }
     index.prepare(context.state, context.rules, context.now, action, &claim);
@@ -290,7 +294,7 @@ fn try_order(
     let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
     search.promise = true;
     search.homes = homes;
-    let promised = place_again(&mut search, claim, claimant, heads)?;
+    let (promised, others) = place_again(&mut search, claim, claimant, heads, set, &before)?;
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
@@ -311,9 +315,9 @@ fn try_order(
         return None;
     }
     trial.keep();
-    let moved = moved.into_iter().map(|pod| (pod, promised.1.get(&pod).copied())).collect::<Vec<_>>();
-    let moved = moved.into_iter().filter_map(|(pod, choice)| Some((pod, choice?))).collect();
-    Some(Outcome { action, claimant: claim.gang, promised: promised.0, evicted, moved })
+    let moved = moved.into_iter().filter_map(|pod| Some((pod, *others.get(&pod)?))).collect();
+    let joined = others.into_iter().filter(|(pod, _)| !homes.contains_key(pod)).collect();
+    Some(Outcome { action, claimant: claim.gang, promised, evicted, moved, joined })
 }
 
 /// A pod that gives up its place, and competes again: what it holds is leaving.
@@ -328,38 +332,29 @@ fn told_to_stop(home: &Whereabouts) -> Whereabouts {
 
 type Promised = (Vec<(PodId, Choice)>, BTreeMap<PodId, Choice>);
 
-/// Places the claimant's chunk and one chunk of every victim; `None` if the claimant's has no place. Returns the claimant's
-/// places and those of the others.
+/// Places the claimant's chunk and one chunk of every victim, or under reprieve first spares whom it can and then places
+/// all chunks there are; `None` if the claimant's has no place. Returns the claimant's places and those of the others.
 fn place_again(
     search: &mut Search<'_, '_>,
     claim: &Claim,
     claimant: ClaimantPlaced,
     heads: BTreeMap<QueueId, Turn>,
+    set: &[&Considered],
+    before: &Before,
 ) -> Option<Promised> {
-    let state = search.trial.state();
-    let mut gangs: BTreeSet<GangId> =
-        search.homes.keys().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang).collect();
-    gangs.insert(claim.gang);
     let mut promised = None;
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
-        gangs.remove(&claim.gang);
     }
-    let entries = |gangs: &BTreeSet<GangId>, search: &Search<'_, '_>| -> Vec<_> {
-        gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect()
-    };
     if search.rules.reprieve {
-        let all = entries(&gangs, search);
-        let mut serving = Serving::among(search.trial.state(), all.into_iter(), heads.clone());
-        while let Some((queue, key, gang)) = serving.peek() {
-            if stays(search, gang) {
-                gangs.remove(&gang);
-            }
-            serving.set(search.trial.state(), queue, key, None);
-        }
+        spare(search.trial, claim, set, &search.homes, before);
     }
-    let entries = entries(&gangs, search);
+    let mut gangs: BTreeSet<GangId> = away(search).collect();
+    if promised.is_none() {
+        gangs.insert(claim.gang);
+    }
+    let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
@@ -369,7 +364,7 @@ fn place_again(
             let chunk = search.trial.state().next_chunk(gang);
             if let Ok(places) = search.place(gang, &chunk) {
                 others.extend(places);
-                if search.rules.reprieve && !search.trial.state().next_chunk(gang).is_empty() {
+                if search.rules.reprieve && away(search).any(|other| other == gang) {
                     next = turn(search.trial.state(), gang, search.rules).map(|(_, _, turn)| turn);
                 }
             }
@@ -385,32 +380,11 @@ fn turn(state: &State, id: GangId, rules: &Rules) -> Option<(QueueId, GangId, Tu
     Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
 }
 
-/// Leaves a gang where it was, with every pod that was asked for, if there is still room for all of them: nobody is
-/// disturbed for another victim that could do with its place.
-fn stays(search: &mut Search<'_, '_>, gang: GangId) -> bool {
+/// The gangs of victims that have no place yet.
+fn away<'a>(search: &'a Search<'_, '_>) -> impl Iterator<Item = GangId> + 'a {
     let state = search.trial.state();
-    let is_mine = |pod: &PodId| state.pods.get(pod).is_some_and(|pod| pod.gang == gang);
-    let asked: Vec<PodId> = search.homes.keys().copied().filter(|pod| is_mine(pod)).collect();
-    let mark = search.trial.mark();
-    for id in asked {
-        let state = search.trial.state();
-        let (Some(pod), Some(gang), Some(home)) =
-            (state.pods.get(&id), state.gangs.get(&gang), search.homes.get(&id).cloned())
-        else {
-            continue;
-        };
-        let still_fits = home.place.as_ref().is_some_and(|place| {
-            let allowed = affinity::narrow(state, id, pod, Some(&[place.node]));
-            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).next().is_none();
-            within && allowed.is_none_or(|nodes| !nodes.is_empty()) && state.cluster.fits_later(place)
-        });
-        if !still_fits {
-            search.trial.undo_to(mark);
-            return false;
-        }
-        search.trial.set(id, home);
-    }
-    true
+    let pods = search.homes.keys().filter_map(|pod| state.pods.get(pod));
+    pods.filter(|pod| pod.stage == Stage::Pending).map(|pod| pod.gang)
 }
 
 /// Whoever has no place again is evicted; whoever has another one is moved.

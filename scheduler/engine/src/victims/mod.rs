@@ -10,6 +10,7 @@ mod order;
 mod preempt;
 mod reclaim;
 mod room;
+mod spare;
 
 use std::collections::BTreeSet;
 
