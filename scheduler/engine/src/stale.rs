@@ -74,6 +74,7 @@ fn give_up_one(context: &mut Context<'_>, id: GangId, cause: EvictCause) {
     }
     context.waiting.changed(id);
     if !pods.is_empty() {
+        context.waiting.unblock(); // what was only promised to it is free at once, and no event will say so
         context.report.gave_up(pods, cause);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::decision::Assigned;
 use berth_engine::filter::affinity::{PodTerms, Term};
-use berth_engine::gang::{Stage, Subgroup};
+use berth_engine::gang::{Stage, StaleGrace, Subgroup};
 use berth_engine::*;
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -190,4 +190,42 @@ fn a_pod_that_gets_a_place_with_its_gang_is_told_of() {
         let decided = decide(&mut engine, &rules);
         assert_eq!(decided, ["evict p2", "nominate p3->n0[0]", "nominate p1->n0[]"], "{rules:?}");
     }
+}
+
+#[test]
+fn who_must_be_with_its_own_kind_starts_in_a_domain_only() {
+    let rules = Rules::default();
+    let mut engine = engine(rules.clone(), &[node(1), NodeShape { labels: labels(&[("zone", "z")]), ..node(1) }]);
+    let zone = Term { topology_key: "zone".into(), match_labels: labels(&[("app", "web")]) };
+    gang(&mut engine, 1, 0, 1);
+    let wanted = PodTerms { affinity: vec![zone], ..terms("web", None, None).expect("terms") };
+    pod(&mut engine, 1, 1, whole(1), Some(wanted.clone()), None);
+    pod(&mut engine, 1, 2, whole(1), Some(wanted), None);
+    assert_eq!(decide(&mut engine, &rules), ["bind p1->n1[0]"]);
+}
+
+#[test]
+fn the_first_of_a_kind_is_not_whoever_was_placed_before_its_kind_came_back() {
+    let rules = Rules::kai();
+    let mut engine = engine(rules.clone(), &[node(2), node(1), node(0)]);
+    gang(&mut engine, 1, 0, 1);
+    pod(&mut engine, 1, 1, whole(1), None, runs(0, &[0]));
+    gang(&mut engine, 2, 0, 1);
+    pod(&mut engine, 2, 2, whole(2), terms("web", Some("web"), None), None);
+    gang(&mut engine, 3, 0, 1);
+    let only = PodTerms { node_names: Some(["n2".to_owned()].into()), ..terms("web", None, None).expect("terms") };
+    pod(&mut engine, 3, 3, PodShape::default(), Some(only), runs(2, &[]));
+    assert_eq!(decide(&mut engine, &rules), [""; 0], "p3 stays on n2, and p2 does not fit there");
+}
+
+#[test]
+fn room_that_was_only_promised_is_used_once_the_promise_is_given_up() {
+    let rules = Rules { stale_grace: StaleGrace::For(0), ..Rules::kai() };
+    let mut engine = engine(rules.clone(), &[node(1)]);
+    gang(&mut engine, 1, 1, 2);
+    pod(&mut engine, 1, 1, whole(1), None, Some((Stage::Nominated { counted: false }, 0, &[0])));
+    gang(&mut engine, 2, 0, 1);
+    pod(&mut engine, 2, 2, whole(1), None, None);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1"]);
+    assert_eq!(decide(&mut engine, &rules), ["bind p2->n0[0]"]);
 }

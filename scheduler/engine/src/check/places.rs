@@ -94,13 +94,16 @@ pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
         let kept = step.ledger.pod(pod).is_some_and(|pod| step.keeps_promises(pod.gang));
         let wanted = terms(step.ledger, pod).filter(|_| !kept);
         for term in wanted.map_or(&[][..], |terms| &terms.affinity) {
-            let matching: Vec<(PodId, NodeId)> =
-                around(step.ledger, pod).filter(|(other, _)| fits(step.ledger, term, *other)).collect();
+            // Who is in no domain of the term is nobody's company; whoever wants company must be in one.
+            let here = |node| share(step.ledger, term, node, node);
+            let fitting = around(step.ledger, pod).filter(|(other, _)| fits(step.ledger, term, *other));
+            let matching: Vec<(PodId, NodeId)> = fitting.filter(|(_, there)| here(*there)).collect();
             if matching.iter().any(|(_, there)| share(step.ledger, term, node, *there)) {
                 continue;
             }
-            // The first of its kind may start anywhere: nobody like it was there before this plan.
-            if fits(step.ledger, term, pod) && matching.iter().all(|(other, _)| given.contains_key(other)) {
+            // The first of its kind may start in any domain: nobody like it was there before this plan.
+            let new = |other: &PodId| given.contains_key(other) && !step.plan.evicted.contains(other);
+            if here(node) && fits(step.ledger, term, pod) && matching.iter().all(|(other, _)| new(other)) {
                 alone.push((pod, term));
                 continue;
             }

@@ -93,10 +93,11 @@ pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<N
 pub(crate) fn keep_near(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
     for term in pod.terms.as_deref().map_or(&[][..], |terms| &terms.affinity) {
         let near = domains(state, id, term, |other| term.matches(other));
-        // The first of a group that wants to be with its own kind may start anywhere.
-        if !(near.is_empty() && term.matches(pod)) {
-            nodes.retain(|node| holds(state, *node, term, &near));
-        }
+        // The first of a group that wants to be with its own kind may start in any domain.
+        let first = near.is_empty() && term.matches(pod);
+        nodes.retain(
+            |node| if first { domain_of(state, *node, term).is_some() } else { holds(state, *node, term, &near) },
+        );
     }
 }
 
@@ -115,6 +116,12 @@ pub(crate) fn keep_apart(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<No
     }
 }
 
+/// May a pod be where it is, by its terms and those of the pods around?
+pub(crate) fn is_welcome(state: &State, id: PodId) -> bool {
+    let Some((pod, place)) = state.pods.get(&id).zip(state.cluster.placed().get(&id)) else { return false };
+    narrow(state, id, pod, Some(&[place.node])).is_none_or(|nodes| !nodes.is_empty())
+}
+
 /// Does a pod on a node keep another one away from where that is or will be, or the other way round?
 pub(crate) fn must_be_apart(state: &State, id: PodId, node: NodeId, other: PodId) -> bool {
     let Some((pod, theirs)) = state.pods.get(&id).zip(state.pods.get(&other)) else { return false };
@@ -122,8 +129,8 @@ pub(crate) fn must_be_apart(state: &State, id: PodId, node: NodeId, other: PodId
     let keeps_away = |one: &Pod, another: &Pod| {
         let terms = one.terms.iter().flat_map(|terms| &terms.anti_affinity);
         terms.filter(|term| term.matches(another)).any(|term| {
-            let domain = |node| term.domain(node, &state.cluster.state(node)?.shape);
-            domain(node).is_some() && domain(node) == domain(place.node)
+            let domain = domain_of(state, node, term);
+            domain.is_some() && domain == domain_of(state, place.node, term)
         })
     };
     keeps_away(pod, theirs) || keeps_away(theirs, pod)
@@ -151,6 +158,9 @@ fn domains_of(state: &State, pods: impl Iterator<Item = PodId>, term: &Term) -> 
 }
 
 fn holds(state: &State, node: NodeId, term: &Term, domains: &BTreeSet<Domain>) -> bool {
-    let domain = state.cluster.state(node).and_then(|known| term.domain(node, &known.shape));
-    domain.is_some_and(|(node, value)| domains.contains(&(node, value.to_owned())))
+    domain_of(state, node, term).is_some_and(|(node, value)| domains.contains(&(node, value.to_owned())))
+}
+
+fn domain_of<'s>(state: &'s State, node: NodeId, term: &Term) -> Option<(Option<NodeId>, &'s str)> {
+    state.cluster.state(node).and_then(|known| term.domain(node, &known.shape))
 }

@@ -9,6 +9,7 @@ use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
+use crate::filter::affinity;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
@@ -298,6 +299,15 @@ fn try_order(
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
+        return None;
+    }
+    // Those placed first saw nobody of the rest: with everybody in place, they must still be welcome where they are.
+    let placed = promised
+        .iter()
+        .map(|(pod, _)| pod)
+        .chain(others.keys())
+        .filter(|pod| !homes.contains_key(pod) || moved.contains(pod));
+    if !placed.into_iter().all(|pod| affinity::is_welcome(trial.state(), *pod)) {
         return None;
     }
     let gone: BTreeSet<PodId> = evicted.iter().copied().collect();
