@@ -136,6 +136,9 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
+/// What a set loses, the cheapest first: its highest priority, whether it ends a gang, the loss, the number of units.
+type Price = (i64, bool, i128, usize);
+
 /// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
 /// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
 fn cheapest(
@@ -146,46 +149,77 @@ fn cheapest(
     mut room: Room,
 ) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
+    let mut sets: BTreeSet<(Price, Vec<usize>)> = BTreeSet::new();
     let mut stop = usize::MAX;
-    let mut queues: Option<BTreeSet<QueueId>> = None;
+    // The queues to take from, each with what is lost at least with anybody who is asked from now on.
+    let mut queues: Option<BTreeMap<QueueId, Option<Price>>> = None;
+    let mut tries = SETS_TRIED;
     for newest in 0.. {
         if newest >= stop || !asked.reach(context.state, newest + 1) {
             break;
         }
         let considered = &asked.units;
         let unit = &considered[newest];
-        if queues.as_ref().is_some_and(|queues| !queues.contains(&unit.queue)) {
+        if queues.as_ref().is_some_and(|queues| !queues.contains_key(&unit.queue)) {
             continue;
         }
-        for node in by_name(context.state, &unit.nodes) {
-            let here = on_node.entry(node).or_default();
-            here.push(newest);
-            let together = with_surplus(considered, here);
-            if !may_go(context.state, &units(considered, &together)) {
-                here.pop();
+        for set in sets_with(context.state, considered, newest, &mut on_node, &mut room) {
+            if queues.is_none() {
+                stop = newest.saturating_add(LOOK_FURTHER);
+                queues = Some(set.iter().map(|index| (considered[*index].queue, None)).collect());
             }
-            for mut set in [with_surplus(considered, &[newest]), together] {
-                if !may_go(context.state, &units(considered, &set)) {
-                    continue;
-                }
-                if !room.could_do_with(context.state, &units(considered, &set)) {
-                    continue;
-                }
-                room.drop_unneeded(context.state, considered, &mut set);
-                if sets.is_empty() {
-                    stop = stop.min(newest + LOOK_FURTHER);
-                    queues = Some(set.iter().map(|index| considered[*index].queue).collect());
-                }
-                let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
-                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
-                let loss = set.iter().map(|index| considered[*index].loss).sum();
-                sets.insert((highest, ends_a_gang, loss, set.len(), set));
+            sets.insert((price(considered, &set), set));
+        }
+        let Some(queues) = &mut queues else { continue };
+        if let Some(least) = queues.get_mut(&unit.queue) {
+            *least = Some(price(considered, &[newest]));
+        }
+        let at_least = queues.values().copied().min().flatten();
+        // Nobody who is asked later in these queues loses less: no need to look on before the cheapest set is tried.
+        while tries > 0 && sets.first().is_some_and(|(price, _)| at_least.is_some_and(|least| *price <= least)) {
+            let Some((_, set)) = sets.pop_first() else { break };
+            tries -= 1;
+            let outcome = try_set(context, action, claim, &units(&asked.units, &set));
+            if outcome.is_some() {
+                return outcome;
             }
         }
     }
-    let mut cheapest_first = sets.into_iter().take(SETS_TRIED);
-    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(&asked.units, &set)))
+    let mut cheapest_first = sets.into_iter().take(tries);
+    cheapest_first.find_map(|(_, set)| try_set(context, action, claim, &units(&asked.units, &set)))
+}
+
+fn price(considered: &[Considered], set: &[usize]) -> Price {
+    let units = || set.iter().map(|index| &considered[*index]);
+    let highest = units().map(|unit| unit.priority).max().unwrap_or(0);
+    (highest, units().any(|unit| !unit.surplus), units().map(|unit| unit.loss).sum(), set.len())
+}
+
+/// The sets on one node that may do, with the newest unit: it alone, and with all that have been asked for before it there.
+fn sets_with(
+    state: &State,
+    considered: &[Considered],
+    newest: usize,
+    on_node: &mut BTreeMap<NodeId, Vec<usize>>,
+    room: &mut Room,
+) -> Vec<Vec<usize>> {
+    let mut found = Vec::new();
+    for node in by_name(state, &considered[newest].nodes) {
+        let here = on_node.entry(node).or_default();
+        here.push(newest);
+        let together = with_surplus(considered, here);
+        if !may_go(state, &units(considered, &together)) {
+            here.pop();
+        }
+        for mut set in [with_surplus(considered, &[newest]), together] {
+            let units = units(considered, &set);
+            if may_go(state, &units) && room.could_do_with(state, &units) {
+                room.drop_unneeded(state, considered, &mut set);
+                found.push(set);
+            }
+        }
+    }
+    found
 }
 
 pub(super) fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
@@ -220,6 +254,10 @@ fn across_nodes(
     let mut steps = 0;
     let mut chosen: Vec<usize> = Vec::new();
     let mut left_out: BTreeSet<GangId> = BTreeSet::new();
+    // Where room is all that is missing, whoever is where the claimant cannot be would be reprieved: it is left alone at once.
+    let state = &context.state;
+    let within = state.queues.over_limit(claim.queue, &claim.asks).next().is_none();
+    let only_room = context.rules.reprieve && within && state.repelling.is_empty();
     while asked.reach(context.state, steps + 1) {
         let unit = &asked.units[steps];
         chosen.push(steps);
@@ -234,8 +272,9 @@ fn across_nodes(
         if !room.could_do() {
             continue;
         }
-        let set = units(&asked.units, &chosen);
-        if let Some(outcome) = try_set(context, action, claim, &set) {
+        let useful = |index: &usize| !only_room || room.is_useful(&asked.units[*index]);
+        let set = with_surplus(&asked.units, &chosen.iter().copied().filter(useful).collect::<Vec<_>>());
+        if let Some(outcome) = try_set(context, action, claim, &units(&asked.units, &set)) {
             return Some(outcome);
         }
         if context.steps.left == 0 {
@@ -324,9 +363,11 @@ fn place_again(
     heads: BTreeMap<QueueId, Turn>,
 ) -> Option<Promised> {
     let state = search.trial.state();
-    let mut gangs: BTreeSet<GangId> =
-        search.homes.keys().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang).collect();
-    gangs.insert(claim.gang);
+    let mut asked: BTreeMap<GangId, Vec<PodId>> = BTreeMap::new();
+    for (id, pod) in search.homes.keys().filter_map(|id| Some((*id, state.pods.get(id)?))) {
+        asked.entry(pod.gang).or_default().push(id);
+    }
+    let mut gangs: BTreeSet<GangId> = asked.keys().copied().chain([claim.gang]).collect();
     let mut promised = None;
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
@@ -340,7 +381,7 @@ fn place_again(
         let all = entries(&gangs, search);
         let mut serving = Serving::among(search.trial.state(), all.into_iter(), heads.clone());
         while let Some((queue, key, gang)) = serving.peek() {
-            if stays(search, gang) {
+            if stays(search, gang, asked.get(&gang).map_or(&[], Vec::as_slice)) {
                 gangs.remove(&gang);
             }
             serving.set(search.trial.state(), queue, key, None);
@@ -374,12 +415,9 @@ fn turn(state: &State, id: GangId, rules: &Rules) -> Option<(QueueId, GangId, Tu
 
 /// Leaves a gang where it was, with every pod that was asked for, if there is still room for all of them: nobody is
 /// disturbed for another victim that could do with its place.
-fn stays(search: &mut Search<'_, '_>, gang: GangId) -> bool {
-    let state = search.trial.state();
-    let is_mine = |pod: &PodId| state.pods.get(pod).is_some_and(|pod| pod.gang == gang);
-    let asked: Vec<PodId> = search.homes.keys().copied().filter(|pod| is_mine(pod)).collect();
+fn stays(search: &mut Search<'_, '_>, gang: GangId, asked: &[PodId]) -> bool {
     let mark = search.trial.mark();
-    for id in asked {
+    for &id in asked {
         let state = search.trial.state();
         let (Some(pod), Some(gang), Some(home)) =
             (state.pods.get(&id), state.gangs.get(&gang), search.homes.get(&id).cloned())

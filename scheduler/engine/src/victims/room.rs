@@ -83,6 +83,12 @@ impl Room {
         }
     }
 
+    /// Could any pod of the chunk be where this unit was, of all that was thought away so far?
+    pub(super) fn is_useful(&self, unit: &Considered) -> bool {
+        let fits = |node: &NodeState| self.wanted.iter().any(|(shape, ..)| filter::fits(node, shape));
+        unit.nodes.iter().any(|node| self.freed.get(node).is_none_or(fits))
+    }
+
     pub(super) fn could_do(&self) -> bool {
         self.wanted.iter().all(|(_, wanted, there)| there >= wanted)
     }
