@@ -83,7 +83,7 @@ impl Report {
         let claimed: Vec<Assigned> = assigned(state, outcome.promised.iter().copied()).collect();
         self.decisions.push(Decision::Nominate { plan, gang: outcome.claimant, pods: claimed });
         let mut moved: BTreeMap<GangId, Vec<Assigned>> = BTreeMap::new();
-        for one in assigned(state, outcome.moved.iter().copied()) {
+        for one in assigned(state, outcome.moved.iter().chain(&outcome.joined).copied()) {
             if let Some(pod) = state.pods.get(&one.slot.pod) {
                 moved.entry(pod.gang).or_default().push(one);
             }

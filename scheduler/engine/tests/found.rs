@@ -146,17 +146,48 @@ fn whoever_comes_back_where_it_was_does_not_wait_for_those_that_move() {
 
 #[test]
 fn nobody_is_evicted_for_a_gang_that_fits_where_others_leave() {
-    let rules = Rules::default();
-    let mut engine = engine(rules.clone(), &[node(2), node(1)]);
+    let rules = Rules::kai();
+    let mut engine = engine(rules.clone(), &[node(4), node(1)]);
     gang(&mut engine, 1, 0, 2);
-    pod(&mut engine, 1, 1, whole(1), None, runs(0, &[0]));
-    pod(&mut engine, 1, 2, whole(1), None, runs(0, &[1]));
+    pod(&mut engine, 1, 1, whole(2), None, runs(0, &[0, 1]));
+    pod(&mut engine, 1, 2, whole(2), None, runs(0, &[2, 3]));
     gang(&mut engine, 2, 1, 1);
     pod(&mut engine, 2, 3, whole(1), None, runs(1, &[0]));
     gang(&mut engine, 3, 3, 1);
-    pod(&mut engine, 3, 4, PodShape { cpu_milli: 8000, ..whole(1) }, None, None);
+    pod(&mut engine, 3, 4, whole(2), None, None);
     gang(&mut engine, 4, 2, 1);
     pod(&mut engine, 4, 5, whole(1), None, None);
-    assert_eq!(decide(&mut engine, &rules), ["evict p1 p2", "nominate p4->n0[0]"]);
-    assert_eq!(decide(&mut engine, &rules), ["nominate p5->n0[1]"]);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1 p2", "nominate p4->n0[0,1]"]);
+    assert_eq!(decide(&mut engine, &rules), ["nominate p5->n0[2]"]);
+}
+
+#[test]
+fn whoever_is_not_in_the_way_stays_though_its_node_takes_nobody_new() {
+    let rules = Rules::default();
+    let cordoned = NodeShape { unschedulable: true, ..node(0) };
+    let mut engine = engine(rules.clone(), &[node(0), cordoned]);
+    let busy = || PodShape { cpu_milli: 8000, ..PodShape::default() };
+    gang(&mut engine, 1, 0, 1);
+    pod(&mut engine, 1, 1, busy(), None, runs(0, &[]));
+    pod(&mut engine, 1, 2, busy(), None, runs(1, &[]));
+    gang(&mut engine, 2, 1, 1);
+    pod(&mut engine, 2, 3, busy(), None, None);
+    assert_eq!(decide(&mut engine, &rules), ["evict p1", "nominate p3->n0[]"]);
+}
+
+#[test]
+fn a_pod_that_gets_a_place_with_its_gang_is_told_of() {
+    for rules in [Rules::default(), Rules::kai()] {
+        let mut engine = engine(rules.clone(), &[node(1)]);
+        let mut spec = QueueSpec::unlimited("q0");
+        spec.cpu.limit = Some(1000);
+        tell(&mut engine, Event::QueueSet { queue: QueueId(0), spec });
+        gang(&mut engine, 1, 0, 1);
+        pod(&mut engine, 1, 1, PodShape { cpu_milli: 1000, ..PodShape::default() }, None, None);
+        pod(&mut engine, 1, 2, PodShape { cpu_milli: 1000, ..whole(1) }, None, runs(0, &[0]));
+        gang(&mut engine, 2, 1, 1);
+        pod(&mut engine, 2, 3, whole(1), None, None);
+        let decided = decide(&mut engine, &rules);
+        assert_eq!(decided, ["evict p2", "nominate p3->n0[0]", "nominate p1->n0[]"], "{rules:?}");
+    }
 }

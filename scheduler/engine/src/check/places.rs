@@ -90,7 +90,10 @@ pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
             let (other, node) = (step.ledger.pod_name(other), step.ledger.node_name(node));
             format!("{name} is put on {node}, in a domain with {other}, where one of them must not be")
         }));
-        for term in terms(step.ledger, pod).map_or(&[][..], |terms| &terms.affinity) {
+        // Company is wanted when a place is decided on, not when a promise is kept.
+        let kept = step.ledger.pod(pod).is_some_and(|pod| step.keeps_promises(pod.gang));
+        let wanted = terms(step.ledger, pod).filter(|_| !kept);
+        for term in wanted.map_or(&[][..], |terms| &terms.affinity) {
             let matching: Vec<(PodId, NodeId)> =
                 around(step.ledger, pod).filter(|(other, _)| fits(step.ledger, term, *other)).collect();
             if matching.iter().any(|(_, there)| share(step.ledger, term, node, *there)) {

@@ -138,6 +138,11 @@ impl Cluster {
         self.state(place.node).is_some_and(|node| filter::fits_on(node, node.later(), &place.shape, &place.gpus))
     }
 
+    /// Will there be room, later, for a pod that is there already? Nothing else could keep it away.
+    pub(crate) fn has_room_later(&self, place: &Placement) -> bool {
+        self.state(place.node).is_some_and(|node| node.can_seat(&place.shape, &place.gpus, Hold::Promised))
+    }
+
     /// Is there room for a pod on just these GPUs, now?
     pub fn fits_now(&self, place: &Placement) -> bool {
         self.state(place.node).is_some_and(|node| filter::fits_on(node, &node.free, &place.shape, &place.gpus))

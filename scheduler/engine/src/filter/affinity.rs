@@ -108,6 +108,20 @@ pub(crate) fn keep_apart(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<No
     }
 }
 
+/// Does a pod on a node keep another one away from where that is or will be, or the other way round?
+pub(crate) fn must_be_apart(state: &State, id: PodId, node: NodeId, other: PodId) -> bool {
+    let Some((pod, theirs)) = state.pods.get(&id).zip(state.pods.get(&other)) else { return false };
+    let Some(place) = state.cluster.placed().get(&other) else { return false };
+    let keeps_away = |one: &Pod, another: &Pod| {
+        let terms = one.terms.iter().flat_map(|terms| &terms.anti_affinity);
+        terms.filter(|term| term.matches(another)).any(|term| {
+            let domain = |node| term.domain(node, &state.cluster.state(node)?.shape);
+            domain(node).is_some() && domain(node) == domain(place.node)
+        })
+    };
+    keeps_away(pod, theirs) || keeps_away(theirs, pod)
+}
+
 /// A domain: the node itself, or the value of the label.
 type Domain = (Option<NodeId>, String);
 

@@ -205,6 +205,16 @@ impl Tree {
         children
     }
 
+    /// The subgroups with pods at or below one.
+    pub(crate) fn below(&self, at: usize) -> Vec<usize> {
+        let (mut below, mut next) = (vec![at], 0);
+        while let Some(&branch) = below.get(next) {
+            below.extend(&self.branch(branch).children);
+            next += 1;
+        }
+        below.into_iter().filter(|at| self.is_leaf(*at)).collect()
+    }
+
     /// The subgroup of this name that holds pods.
     pub fn leaf_named(&self, name: &str) -> Option<usize> {
         self.leaves().find(|at| self.0[*at].name == name)
@@ -405,6 +415,13 @@ impl Gang {
     /// Would it have what it needs, counting pods in another way?
     pub(crate) fn would_be_satisfied_by(&self, count: impl Fn(&Members) -> u32) -> bool {
         self.tree.is_satisfied(0, &self.members.iter().map(count).collect())
+    }
+
+    /// How many subgroups have something, but less than they need.
+    pub(crate) fn fragments(&self) -> usize {
+        let active = self.counts();
+        let some = |at: usize| self.tree.below(at).into_iter().any(|leaf| active[leaf] > 0);
+        (0..self.members.len()).filter(|at| some(*at) && !self.tree.is_satisfied(*at, &active)).count()
     }
 
     /// Could the subgroup have what it needs, if there were room for every pod that waits?

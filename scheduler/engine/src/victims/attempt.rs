@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::by_node::by_node;
 use super::order::{Asking, Considered, VictimIndex};
 use super::room::Room;
+use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
-use crate::filter::affinity;
 use crate::gang::{Stage, Turn};
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) evicted: Vec<PodId>,
     /// Who gets another one.
     pub(crate) moved: Vec<(PodId, Choice)>,
+    /// Pods of the same gangs that had none and get one with them.
+    pub(crate) joined: Vec<(PodId, Choice)>,
 }
 
 impl Outcome {
@@ -36,9 +39,10 @@ impl Outcome {
         self.evicted.iter().chain(self.moved.iter().map(|(pod, _)| pod))
     }
 
-    /// The gangs that were disturbed.
+    /// The gangs that were disturbed, or got something by it.
     pub(crate) fn victims<'a>(&'a self, state: &'a State) -> impl Iterator<Item = GangId> + 'a {
-        self.disturbed().filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
+        let pods = self.disturbed().chain(self.joined.iter().map(|(pod, _)| pod));
+        pods.filter_map(|pod| state.pods.get(pod)).map(|pod| pod.gang)
     }
 }
 
@@ -54,18 +58,25 @@ pub(super) fn attempt(
     let room = Room::of(context, &claim);
     if room.could_do() && has_place(context, &claim) {
         context.report.note(|| format!("  {name}: has room without that"));
+        context.waiting.changed(gang); // so that the next cycle tries it again
         return None;
     }
     index.prepare(context.state, context.rules, context.now, action, &claim);
+    let mut costs = std::mem::take(&mut index.costs);
     let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
     let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
     let on_one_node = match context.rules.victims {
         VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss if room.is_uniform() && asked.reach(context.state, 1) => {
+            let leaf = asked.units[0].queue;
+            by_node(context, &mut costs, action, &claim, leaf, room.clone())
+        }
         VictimOrder::LeastLoss => None,
     };
     let outcome = on_one_node.or_else(|| across_nodes(context, action, &claim, &mut asked, room));
     let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
+    index.costs = costs;
     context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
     outcome
 }
@@ -136,9 +147,6 @@ const LOOK_FURTHER: usize = 256;
 /// So many sets are tried, the cheapest first.
 const SETS_TRIED: usize = 32;
 
-/// What a set loses, the cheapest first: its highest priority, whether it ends a gang, the loss, the number of units.
-type Price = (i64, bool, i128, usize);
-
 /// Sets on one node that lose as little as possible: of the lowest priority first, then of surplus alone, then of the least
 /// loss, then of the fewest units. Only queues from which something would be taken without this choice are taken from.
 fn cheapest(
@@ -149,77 +157,47 @@ fn cheapest(
     mut room: Room,
 ) -> Option<Outcome> {
     let mut on_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
-    let mut sets: BTreeSet<(Price, Vec<usize>)> = BTreeSet::new();
+    let mut sets: BTreeSet<(i64, bool, i128, usize, Vec<usize>)> = BTreeSet::new();
     let mut stop = usize::MAX;
-    // The queues to take from, each with what is lost at least with anybody who is asked from now on.
-    let mut queues: Option<BTreeMap<QueueId, Option<Price>>> = None;
-    let mut tries = SETS_TRIED;
+    let mut queues: Option<BTreeSet<QueueId>> = None;
     for newest in 0.. {
         if newest >= stop || !asked.reach(context.state, newest + 1) {
             break;
         }
         let considered = &asked.units;
         let unit = &considered[newest];
-        if queues.as_ref().is_some_and(|queues| !queues.contains_key(&unit.queue)) {
+        if queues.as_ref().is_some_and(|queues| !queues.contains(&unit.queue)) {
             continue;
         }
-        for set in sets_with(context.state, considered, newest, &mut on_node, &mut room) {
-            if queues.is_none() {
-                stop = newest.saturating_add(LOOK_FURTHER);
-                queues = Some(set.iter().map(|index| (considered[*index].queue, None)).collect());
+        for node in by_name(context.state, &unit.nodes) {
+            let here = on_node.entry(node).or_default();
+            here.push(newest);
+            let together = with_surplus(considered, here);
+            if !may_go(context.state, &units(considered, &together)) {
+                here.pop();
             }
-            sets.insert((price(considered, &set), set));
-        }
-        let Some(queues) = &mut queues else { continue };
-        if let Some(least) = queues.get_mut(&unit.queue) {
-            *least = Some(price(considered, &[newest]));
-        }
-        let at_least = queues.values().copied().min().flatten();
-        // Nobody who is asked later in these queues loses less: no need to look on before the cheapest set is tried.
-        while tries > 0 && sets.first().is_some_and(|(price, _)| at_least.is_some_and(|least| *price <= least)) {
-            let Some((_, set)) = sets.pop_first() else { break };
-            tries -= 1;
-            let outcome = try_set(context, action, claim, &units(&asked.units, &set));
-            if outcome.is_some() {
-                return outcome;
-            }
-        }
-    }
-    let mut cheapest_first = sets.into_iter().take(tries);
-    cheapest_first.find_map(|(_, set)| try_set(context, action, claim, &units(&asked.units, &set)))
-}
-
-fn price(considered: &[Considered], set: &[usize]) -> Price {
-    let units = || set.iter().map(|index| &considered[*index]);
-    let highest = units().map(|unit| unit.priority).max().unwrap_or(0);
-    (highest, units().any(|unit| !unit.surplus), units().map(|unit| unit.loss).sum(), set.len())
-}
-
-/// The sets on one node that may do, with the newest unit: it alone, and with all that have been asked for before it there.
-fn sets_with(
-    state: &State,
-    considered: &[Considered],
-    newest: usize,
-    on_node: &mut BTreeMap<NodeId, Vec<usize>>,
-    room: &mut Room,
-) -> Vec<Vec<usize>> {
-    let mut found = Vec::new();
-    for node in by_name(state, &considered[newest].nodes) {
-        let here = on_node.entry(node).or_default();
-        here.push(newest);
-        let together = with_surplus(considered, here);
-        if !may_go(state, &units(considered, &together)) {
-            here.pop();
-        }
-        for mut set in [with_surplus(considered, &[newest]), together] {
-            let units = units(considered, &set);
-            if may_go(state, &units) && room.could_do_with(state, &units) {
-                room.drop_unneeded(state, considered, &mut set);
-                found.push(set);
+            for mut set in [with_surplus(considered, &[newest]), together] {
+                if !may_go(context.state, &units(considered, &set)) {
+                    continue;
+                }
+                if !room.could_do_with(context.state, &units(considered, &set)) {
+                    continue;
+                }
+                room.drop_unneeded(context.state, considered, &mut set);
+                if sets.is_empty() {
+                    // Whoever is asked later loses more, so nothing cheaper than one unit alone is to come.
+                    stop = if set == [newest] { newest + 1 } else { newest + LOOK_FURTHER };
+                    queues = Some(set.iter().map(|index| considered[*index].queue).collect());
+                }
+                let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
+                let ends_a_gang = set.iter().any(|index| !considered[*index].surplus);
+                let loss = set.iter().map(|index| considered[*index].loss).sum();
+                sets.insert((highest, ends_a_gang, loss, set.len(), set));
             }
         }
     }
-    found
+    let mut cheapest_first = sets.into_iter().take(SETS_TRIED);
+    cheapest_first.find_map(|(.., set)| try_set(context, action, claim, &units(&asked.units, &set)))
 }
 
 pub(super) fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a Considered> {
@@ -227,7 +205,7 @@ pub(super) fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a 
 }
 
 /// Do disruption budgets allow that all of these go?
-fn may_go(state: &State, set: &[&Considered]) -> bool {
+pub(super) fn may_go(state: &State, set: &[&Considered]) -> bool {
     state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
 }
 
@@ -254,10 +232,6 @@ fn across_nodes(
     let mut steps = 0;
     let mut chosen: Vec<usize> = Vec::new();
     let mut left_out: BTreeSet<GangId> = BTreeSet::new();
-    // Where room is all that is missing, whoever is where the claimant cannot be would be reprieved: it is left alone at once.
-    let state = &context.state;
-    let within = state.queues.over_limit(claim.queue, &claim.asks).next().is_none();
-    let only_room = context.rules.reprieve && within && state.repelling.is_empty();
     while asked.reach(context.state, steps + 1) {
         let unit = &asked.units[steps];
         chosen.push(steps);
@@ -272,9 +246,8 @@ fn across_nodes(
         if !room.could_do() {
             continue;
         }
-        let useful = |index: &usize| !only_room || room.is_useful(&asked.units[*index]);
-        let set = with_surplus(&asked.units, &chosen.iter().copied().filter(useful).collect::<Vec<_>>());
-        if let Some(outcome) = try_set(context, action, claim, &units(&asked.units, &set)) {
+        let set = units(&asked.units, &chosen);
+        if let Some(outcome) = try_set(context, action, claim, &set) {
             return Some(outcome);
         }
         if context.steps.left == 0 {
@@ -291,7 +264,12 @@ fn by_name(state: &State, nodes: &BTreeSet<NodeId>) -> Vec<NodeId> {
 }
 
 /// Evicts a set and places everybody again, the claimant and those evicted; undoes it all unless it works.
-fn try_set(context: &mut Context<'_>, action: Action, claim: &Claim, set: &[&Considered]) -> Option<Outcome> {
+pub(super) fn try_set(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    set: &[&Considered],
+) -> Option<Outcome> {
     context.rules.replay(action).iter().find_map(|first| try_order(context, action, claim, set, *first))
 }
 
@@ -316,7 +294,7 @@ fn try_order(
     let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
     search.promise = true;
     search.homes = homes;
-    let promised = place_again(&mut search, claim, claimant, heads)?;
+    let (promised, others) = place_again(&mut search, claim, claimant, heads, set, &before)?;
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
@@ -337,9 +315,9 @@ fn try_order(
         return None;
     }
     trial.keep();
-    let moved = moved.into_iter().map(|pod| (pod, promised.1.get(&pod).copied())).collect::<Vec<_>>();
-    let moved = moved.into_iter().filter_map(|(pod, choice)| Some((pod, choice?))).collect();
-    Some(Outcome { action, claimant: claim.gang, promised: promised.0, evicted, moved })
+    let moved = moved.into_iter().filter_map(|pod| Some((pod, *others.get(&pod)?))).collect();
+    let joined = others.into_iter().filter(|(pod, _)| !homes.contains_key(pod)).collect();
+    Some(Outcome { action, claimant: claim.gang, promised, evicted, moved, joined })
 }
 
 /// A pod that gives up its place, and competes again: what it holds is leaving.
@@ -354,40 +332,29 @@ fn told_to_stop(home: &Whereabouts) -> Whereabouts {
 
 type Promised = (Vec<(PodId, Choice)>, BTreeMap<PodId, Choice>);
 
-/// Places the claimant's chunk and one chunk of every victim; `None` if the claimant's has no place. Returns the claimant's
-/// places and those of the others.
+/// Places the claimant's chunk and one chunk of every victim, or under reprieve first spares whom it can and then places
+/// all chunks there are; `None` if the claimant's has no place. Returns the claimant's places and those of the others.
 fn place_again(
     search: &mut Search<'_, '_>,
     claim: &Claim,
     claimant: ClaimantPlaced,
     heads: BTreeMap<QueueId, Turn>,
+    set: &[&Considered],
+    before: &Before,
 ) -> Option<Promised> {
-    let state = search.trial.state();
-    let mut asked: BTreeMap<GangId, Vec<PodId>> = BTreeMap::new();
-    for (id, pod) in search.homes.keys().filter_map(|id| Some((*id, state.pods.get(id)?))) {
-        asked.entry(pod.gang).or_default().push(id);
-    }
-    let mut gangs: BTreeSet<GangId> = asked.keys().copied().chain([claim.gang]).collect();
     let mut promised = None;
     let mut others = BTreeMap::new();
     if claimant == ClaimantPlaced::First {
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
-        gangs.remove(&claim.gang);
     }
-    let entries = |gangs: &BTreeSet<GangId>, search: &Search<'_, '_>| -> Vec<_> {
-        gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect()
-    };
     if search.rules.reprieve {
-        let all = entries(&gangs, search);
-        let mut serving = Serving::among(search.trial.state(), all.into_iter(), heads.clone());
-        while let Some((queue, key, gang)) = serving.peek() {
-            if stays(search, gang, asked.get(&gang).map_or(&[], Vec::as_slice)) {
-                gangs.remove(&gang);
-            }
-            serving.set(search.trial.state(), queue, key, None);
-        }
+        spare(search.trial, claim, set, &search.homes, before);
     }
-    let entries = entries(&gangs, search);
+    let mut gangs: BTreeSet<GangId> = away(search).collect();
+    if promised.is_none() {
+        gangs.insert(claim.gang);
+    }
+    let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
@@ -397,7 +364,7 @@ fn place_again(
             let chunk = search.trial.state().next_chunk(gang);
             if let Ok(places) = search.place(gang, &chunk) {
                 others.extend(places);
-                if search.rules.reprieve && !search.trial.state().next_chunk(gang).is_empty() {
+                if search.rules.reprieve && away(search).any(|other| other == gang) {
                     next = turn(search.trial.state(), gang, search.rules).map(|(_, _, turn)| turn);
                 }
             }
@@ -413,29 +380,11 @@ fn turn(state: &State, id: GangId, rules: &Rules) -> Option<(QueueId, GangId, Tu
     Some((gang.spec.queue, id, waiting::turn(id, gang, rules)))
 }
 
-/// Leaves a gang where it was, with every pod that was asked for, if there is still room for all of them: nobody is
-/// disturbed for another victim that could do with its place.
-fn stays(search: &mut Search<'_, '_>, gang: GangId, asked: &[PodId]) -> bool {
-    let mark = search.trial.mark();
-    for &id in asked {
-        let state = search.trial.state();
-        let (Some(pod), Some(gang), Some(home)) =
-            (state.pods.get(&id), state.gangs.get(&gang), search.homes.get(&id).cloned())
-        else {
-            continue;
-        };
-        let still_fits = home.place.as_ref().is_some_and(|place| {
-            let allowed = affinity::narrow(state, id, pod, Some(&[place.node]));
-            let within = state.queues.over_limit(gang.spec.queue, &state.held(place)).next().is_none();
-            within && allowed.is_none_or(|nodes| !nodes.is_empty()) && state.cluster.fits_later(place)
-        });
-        if !still_fits {
-            search.trial.undo_to(mark);
-            return false;
-        }
-        search.trial.set(id, home);
-    }
-    true
+/// The gangs of victims that have no place yet.
+fn away<'a>(search: &'a Search<'_, '_>) -> impl Iterator<Item = GangId> + 'a {
+    let state = search.trial.state();
+    let pods = search.homes.keys().filter_map(|pod| state.pods.get(pod));
+    pods.filter(|pod| pod.stage == Stage::Pending).map(|pod| pod.gang)
 }
 
 /// Whoever has no place again is evicted; whoever has another one is moved.

@@ -4,11 +4,13 @@
 
 mod attempt;
 mod budget;
+mod by_node;
 mod consolidate;
 mod order;
 mod preempt;
 mod reclaim;
 mod room;
+mod spare;
 
 use std::collections::BTreeSet;
 

@@ -54,6 +54,23 @@ impl Room {
         shapes.all(|((_, wanted, there), most)| there + most * nodes as u64 >= *wanted)
     }
 
+    /// How many places there are, of the first shape.
+    pub(super) fn places(&self) -> u64 {
+        self.wanted.first().map_or(0, |(_, _, there)| *there)
+    }
+
+    /// Is one shape all that is wanted?
+    pub(super) fn is_uniform(&self) -> bool {
+        self.wanted.len() == 1
+    }
+
+    /// Thinks a unit back that was thought away last on its nodes, and has given no place.
+    pub(super) fn keep(&mut self, unit: &Considered) {
+        for node in &unit.nodes {
+            self.freed.remove(node);
+        }
+    }
+
     /// Thinks a unit away.
     pub(super) fn free(&mut self, state: &State, unit: &Considered) {
         for pod in &unit.pods {
@@ -81,12 +98,6 @@ impl Room {
                 *set = without;
             }
         }
-    }
-
-    /// Could any pod of the chunk be where this unit was, of all that was thought away so far?
-    pub(super) fn is_useful(&self, unit: &Considered) -> bool {
-        let fits = |node: &NodeState| self.wanted.iter().any(|(shape, ..)| filter::fits(node, shape));
-        unit.nodes.iter().any(|node| self.freed.get(node).is_none_or(fits))
     }
 
     pub(super) fn could_do(&self) -> bool {

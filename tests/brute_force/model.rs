@@ -1,0 +1,373 @@
+//! The world by the rules alone: where every pod is, what fits beside it, what a gang asks for. Everything is worked out anew at
+//! every question, from the words of FORMAT.md. Shares no code with the engine.
+
+use std::collections::BTreeMap;
+
+use berth_engine::filter::affinity::{PodTerms, Term};
+use berth_engine::gang::{Stage, Subgroup, TopologyWish};
+use berth_engine::*;
+
+use crate::world::{LEVELS, World, node_name};
+
+/// A node, by its position, and GPUs of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    pub node: usize,
+    pub gpus: Vec<u8>,
+}
+
+/// What a pod does and where; `former` is the place it is leaving for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stand {
+    pub stage: Stage,
+    pub place: Option<Spot>,
+    pub former: Option<Spot>,
+}
+
+impl Stand {
+    pub const PENDING: Stand = Stand { stage: Stage::Pending, place: None, former: None };
+
+    pub fn at(stage: Stage, spot: Spot) -> Self {
+        Stand { stage, place: Some(spot), former: None }
+    }
+
+    pub fn is_active(&self) -> bool {
+        matches!(self.stage, Stage::Nominated { .. } | Stage::Placed | Stage::Running)
+    }
+
+    /// The places where it takes capacity now, or later.
+    fn holds(&self, later: bool) -> Option<&Spot> {
+        let there = match self.stage {
+            Stage::Pending => false,
+            Stage::Nominated { .. } => later,
+            Stage::Evicted => !later,
+            Stage::Placed | Stage::Running | Stage::Stuck => true,
+        };
+        let place = self.place.as_ref().filter(|_| there);
+        if later { place } else { place.or(self.former.as_ref()) }
+    }
+}
+
+/// A pod.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    pub spec: PodSpec,
+    pub gang: usize,
+    /// Position of its subgroup.
+    pub leaf: usize,
+    pub stand: Stand,
+}
+
+/// A subgroup.
+#[derive(Debug, Clone)]
+pub struct Group {
+    pub name: String,
+    pub least: usize,
+    pub parent: Option<usize>,
+    pub below: Vec<usize>,
+    pub wish: Option<TopologyWish>,
+}
+
+/// A gang with its subgroups, the root first.
+#[derive(Debug, Clone)]
+pub struct Gang {
+    pub spec: GangSpec,
+    pub groups: Vec<Group>,
+}
+
+/// Everything.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub nodes: Vec<NodeShape>,
+    pub queues: Vec<QueueSpec>,
+    pub gangs: Vec<Gang>,
+    pub pods: BTreeMap<u64, Pod>,
+    /// Whoever prefers a topology must be somewhere in it.
+    prefers_strictly: bool,
+}
+
+/// Amounts that queues account: GPU, CPU, memory in MiB, GPU of model A.
+pub type Amounts = [i64; 4];
+
+impl Model {
+    pub fn of(world: &World) -> Model {
+        let gang = |spec: &GangSpec| {
+            let mut groups = Vec::new();
+            flatten(&spec.tree, None, &mut groups);
+            Gang { spec: spec.clone(), groups }
+        };
+        let mut model = Model {
+            nodes: world.nodes.iter().map(|node| node.shape.clone()).collect(),
+            queues: world.queues.clone(),
+            gangs: world.gangs.iter().map(gang).collect(),
+            pods: BTreeMap::new(),
+            prefers_strictly: !world.rules.leave_preferred_topology,
+        };
+        for (id, member) in (0..).zip(&world.pods) {
+            model.add(id, member.gang, member.spec.clone(), member.start.clone());
+        }
+        model
+    }
+
+    pub fn add(&mut self, id: u64, gang: usize, spec: PodSpec, stand: Stand) {
+        let subgroup = spec.gang.as_ref().map(|member| &member.subgroup);
+        let is_it = |group: &Group| group.below.is_empty() && Some(&group.name) == subgroup;
+        let leaf = self.gangs[gang].groups.iter().position(is_it).expect("pods are in leaves");
+        self.pods.insert(id, Pod { spec, gang, leaf, stand });
+    }
+
+    /// Every choice of a pod's GPUs on a node, used or not.
+    pub fn spots(&self, pod: usize, node: usize) -> Vec<Spot> {
+        let count = self.pods[&(pod as u64)].spec.shape.gpu.count();
+        subsets(self.nodes[node].gpus, count).into_iter().map(|gpus| Spot { node, gpus }).collect()
+    }
+
+    /// Would a pod fit there, if it did this?
+    pub fn is_free(&self, pod: usize, spot: &Spot, stage: Stage) -> bool {
+        let mut with = self.clone();
+        with.pods.get_mut(&(pod as u64)).expect("it is there").stand = Stand::at(stage, spot.clone());
+        with.is_possible(spot.node)
+    }
+
+    /// Is nothing of a node given out more than once, now and later?
+    pub fn is_possible(&self, node: usize) -> bool {
+        self.is_enough(node, false) && self.is_enough(node, true)
+    }
+
+    pub fn is_enough(&self, node: usize, later: bool) -> bool {
+        let shape = &self.nodes[node];
+        let (mut cpu, mut memory, mut pods) = (0, 0, 0);
+        let mut gpus = vec![0_u64; shape.gpus];
+        let mut instances: BTreeMap<&str, u32> = BTreeMap::new();
+        for pod in self.pods.values() {
+            let Some(spot) = pod.stand.holds(later).filter(|spot| spot.node == node) else { continue };
+            let asked = &pod.spec.shape;
+            (cpu, memory, pods) = (cpu + asked.cpu_milli, memory + asked.memory_bytes, pods + 1);
+            for gpu in &spot.gpus {
+                gpus[usize::from(*gpu)] += taken(asked.gpu, shape.gpu_memory_mib);
+            }
+            for (profile, count) in &asked.mig {
+                *instances.entry(profile).or_default() += count;
+            }
+        }
+        let each = if shape.gpu_memory_mib > 0 { shape.gpu_memory_mib.into() } else { 1000 };
+        let offered = |profile: &str| {
+            let mixed = shape.mig.as_ref().filter(|mig| !mig.single);
+            mixed
+                .and_then(|mig| mig.instances.iter().find(|(known, _)| known == profile))
+                .map_or(0, |(_, count)| *count)
+        };
+        cpu <= shape.cpu_milli
+            && memory <= shape.memory_bytes
+            && pods <= shape.pods
+            && gpus.iter().all(|used| *used <= each)
+            && instances.iter().all(|(profile, count)| *count <= offered(profile))
+    }
+
+    /// Is the node of the kind the pod asks for?
+    pub fn is_suited(&self, pod: &Pod, node: usize) -> bool {
+        let (shape, asked) = (&self.nodes[node], &pod.spec.shape);
+        let wants = asked.gpu != GpuRequest::None || !asked.mig.is_empty();
+        let model = !wants || asked.gpu_models.is_empty() || asked.gpu_models.contains(&shape.gpu_model);
+        let selected = asked.node_selector.iter().all(|(key, value)| shape.labels.get(key) == Some(value));
+        let shares = matches!(asked.gpu, GpuRequest::Share(_));
+        model && selected && !(shares && shape.mig.is_some())
+    }
+
+    /// Does the node take such a pod, whatever is on it?
+    pub fn is_admitted(&self, pod: &Pod, node: usize) -> bool {
+        let shape = &self.nodes[node];
+        let tainted = !shape.taints.is_empty() && pod.spec.shape.tolerations.is_empty();
+        let named = pod.spec.terms.as_ref().and_then(|terms| terms.node_names.as_ref());
+        self.is_suited(pod, node)
+            && !shape.unschedulable
+            && !tainted
+            && named.is_none_or(|names| names.contains(&node_name(node)))
+    }
+
+    /// Does everybody around agree with the pod where it is?
+    pub fn is_in_company(&self, id: u64) -> bool {
+        let pod = &self.pods[&id];
+        let Some(spot) = pod.stand.holds(true) else { return false };
+        let others = || self.pods.iter().filter(|(other, _)| **other != id);
+        let near = |term: &Term, other: &Pod| {
+            other.stand.holds(true).is_some_and(|there| self.is_one_domain(&term.topology_key, spot.node, there.node))
+        };
+        let blank = PodTerms::default();
+        let terms = pod.spec.terms.as_ref().unwrap_or(&blank);
+        let apart = |term: &Term| !others().any(|(_, other)| speaks_of(term, other) && near(term, other));
+        let their_apart = |other: &Pod| {
+            let theirs = other.spec.terms.as_ref().unwrap_or(&blank);
+            !theirs.anti_affinity.iter().any(|term| speaks_of(term, pod) && near(term, other))
+        };
+        let together = |term: &Term| {
+            let mut kin = others().filter(|(_, other)| speaks_of(term, other) && other.stand.holds(true).is_some());
+            let first = kin.clone().next().is_none() && speaks_of(term, pod);
+            first || kin.any(|(_, other)| near(term, other))
+        };
+        terms.anti_affinity.iter().all(apart)
+            && others().all(|(_, other)| their_apart(other))
+            && terms.affinity.iter().all(together)
+    }
+
+    fn is_one_domain(&self, key: &str, one: usize, other: usize) -> bool {
+        let value = |node: usize| self.nodes[node].labels.get(key);
+        if key == Term::NODE { one == other } else { value(one).is_some() && value(one) == value(other) }
+    }
+
+    /// Are all active pods of the subgroups a pod is in as close as these require?
+    pub fn is_together(&self, pod: &Pod) -> bool {
+        let wish = |at: &usize| self.gangs[pod.gang].groups[*at].wish.as_ref();
+        self.above(pod.gang, pod.leaf).iter().all(|at| wish(at).is_none_or(|wish| self.is_close(pod.gang, *at, wish)))
+    }
+
+    fn is_close(&self, gang: usize, at: usize, wish: &TopologyWish) -> bool {
+        let known = wish.topology == "t";
+        let depth = match &wish.required {
+            Some(level) if known => LEVELS.iter().position(|key| key == level).expect("only these are thrown") + 1,
+            Some(_) => return false,
+            None => return true, // what is only preferred, `may_leave` knows
+        };
+        let pods = self.pods.values().filter(|pod| pod.gang == gang && self.is_under(gang, pod.leaf, at));
+        let active = pods.filter(|pod| pod.stand.is_active()).filter_map(|pod| pod.stand.place.as_ref());
+        let mut domains: Vec<Option<Vec<&String>>> = active.map(|spot| self.path(spot.node, depth)).collect();
+        domains.sort();
+        domains.dedup();
+        domains.len() <= 1 && !domains.contains(&None)
+    }
+
+    /// The first `depth` label values of a node that has all of the topology's labels.
+    fn path(&self, node: usize, depth: usize) -> Option<Vec<&String>> {
+        let all: Option<Vec<&String>> = LEVELS.iter().map(|key| self.nodes[node].labels.get(*key)).collect();
+        all.map(|all| all[..depth].to_vec())
+    }
+
+    /// May a pod be on a node, by what its subgroups only prefer?
+    pub fn may_leave(&self, pod: &Pod, node: usize) -> bool {
+        let bound =
+            |group: &Group| group.wish.as_ref().is_some_and(|wish| wish.topology == "t" && wish.required.is_none());
+        let mut above = self.above(pod.gang, pod.leaf).into_iter().map(|at| &self.gangs[pod.gang].groups[at]);
+        !self.prefers_strictly || self.path(node, 0).is_some() || !above.any(bound)
+    }
+
+    fn above(&self, gang: usize, leaf: usize) -> Vec<usize> {
+        let mut above = vec![leaf];
+        while let Some(parent) = self.gangs[gang].groups[above[above.len() - 1]].parent {
+            above.push(parent);
+        }
+        above
+    }
+
+    pub fn is_under(&self, gang: usize, leaf: usize, at: usize) -> bool {
+        self.above(gang, leaf).contains(&at)
+    }
+
+    /// What a queue and all below have, all together or only what is not preemptible.
+    pub fn account(&self, queue: usize, fixed_only: bool) -> Amounts {
+        let mut sum = [0; 4];
+        for pod in self.pods.values() {
+            let gang = &self.gangs[pod.gang].spec;
+            let counted = pod.stand.is_active() && pod.stand.stage != Stage::Nominated { counted: false };
+            let below = self.lineage(gang.queue.0 as usize).contains(&queue);
+            if let Some(spot) =
+                pod.stand.place.as_ref().filter(|_| counted && below && !(fixed_only && gang.preemptible))
+            {
+                let amounts = charge(&pod.spec.shape, &self.nodes[spot.node]);
+                sum.iter_mut().zip(amounts).for_each(|(sum, amount)| *sum += amount);
+            }
+        }
+        sum
+    }
+
+    pub fn lineage(&self, queue: usize) -> Vec<usize> {
+        let mut above = vec![queue];
+        while let Some(parent) = self.queues[above[above.len() - 1]].parent {
+            above.push(parent.0 as usize);
+        }
+        above
+    }
+
+    /// Are all queues above a pod within what they may use of what the pod takes (rule P2)?
+    pub fn is_allowed(&self, id: u64) -> bool {
+        let pod = &self.pods[&id];
+        let gang = &self.gangs[pod.gang].spec;
+        let Some(spot) = &pod.stand.place else { return false };
+        let takes = charge(&pod.spec.shape, &self.nodes[spot.node]);
+        self.lineage(gang.queue.0 as usize).into_iter().all(|queue| {
+            let (all, fixed) = (self.account(queue, false), self.account(queue, true));
+            let spec = &self.queues[queue];
+            let model = spec.gpu_models.get("A").copied().unwrap_or(Quota::UNLIMITED);
+            let quotas = [spec.gpu, spec.cpu, spec.memory, model];
+            (0..4).filter(|resource| takes[*resource] > 0).all(|resource| {
+                let within = |has: i64, most: Option<i64>| most.is_none_or(|most| has <= most);
+                let bound = if gang.preemptible { None } else { quotas[resource].deserved };
+                within(all[resource], quotas[resource].limit) && within(fixed[resource], bound)
+            })
+        })
+    }
+}
+
+fn flatten(tree: &Subgroup, parent: Option<usize>, groups: &mut Vec<Group>) -> usize {
+    let at = groups.len();
+    let (name, least, wish) = (tree.name.clone(), tree.min_member as usize, tree.topology.clone());
+    groups.push(Group { name, least, parent, below: Vec::new(), wish });
+    for below in &tree.subgroups {
+        let child = flatten(below, Some(at), groups);
+        groups[at].below.push(child);
+    }
+    at
+}
+
+fn speaks_of(term: &Term, pod: &Pod) -> bool {
+    let labels = pod.spec.terms.as_ref().map(|terms| &terms.labels);
+    let has = |(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value));
+    !term.match_labels.is_empty() && term.match_labels.iter().all(has)
+}
+
+/// What a request takes of each of its GPUs: MiB where memory is known, else thousandths (rule P5).
+pub fn taken(request: GpuRequest, device_mib: u32) -> u64 {
+    let mib = u64::from(device_mib);
+    match request {
+        GpuRequest::None => 0,
+        GpuRequest::Whole(_) => {
+            if mib > 0 {
+                mib
+            } else {
+                1000
+            }
+        }
+        GpuRequest::Share(share) => match share.size {
+            ShareSize::Milli(milli) if mib == 0 => milli.milli(),
+            ShareSize::Milli(milli) => (milli.milli() * mib / 1000).max(1),
+            ShareSize::Memory(_) if mib == 0 => u64::MAX / 64, // fits nowhere
+            ShareSize::Memory(asked) => asked.into(),
+        },
+    }
+}
+
+/// What a pod counts as on a node (rule A2).
+fn charge(pod: &PodShape, node: &NodeShape) -> Amounts {
+    let mig: i64 = pod
+        .mig
+        .iter()
+        .map(|(profile, count)| i64::from(&profile[..1] == "3") * 2 * i64::from(*count) + i64::from(*count))
+        .sum();
+    let gpu = match pod.gpu {
+        GpuRequest::None => 1000 * mig,
+        GpuRequest::Whole(count) => 1000 * count as i64,
+        GpuRequest::Share(Share { size: ShareSize::Milli(milli), devices }) => i64::from(milli.0) * i64::from(devices),
+        GpuRequest::Share(Share { size: ShareSize::Memory(mib), devices }) => {
+            let parts = (100 * i64::from(mib)).div_euclid(i64::from(node.gpu_memory_mib.max(1)));
+            let cut = i64::from(100 * i64::from(mib) > parts * i64::from(node.gpu_memory_mib.max(1)));
+            (parts + cut) * 10 * i64::from(devices)
+        }
+    };
+    let of_a = if node.gpu_model == "A" { gpu } else { 0 };
+    [gpu, pod.cpu_milli as i64, pod.memory_bytes.div_ceil(1 << 20) as i64, of_a]
+}
+
+/// All ways to take `count` of the first numbers, ascending.
+fn subsets(of: usize, count: usize) -> Vec<Vec<u8>> {
+    let all = (0..1_u32 << of).filter(|set| set.count_ones() as usize == count);
+    all.map(|set| (0..of as u8).filter(|gpu| set >> gpu & 1 == 1).collect()).collect()
+}
