@@ -125,7 +125,7 @@ impl Engine {
             Event::BudgetSet { name, budget } => {
                 self.state.budgets.insert(name, budget);
             }
-            Event::GangAdded { gang, spec } => self.add_gang(gang, spec)?,
+            Event::GangAdded { gang, spec } => return self.add_gang(gang, spec), // makes no room
             Event::GangChanged { gang, spec } => self.change_gang(gang, spec)?,
             Event::GangRemoved { gang } => {
                 let known = self.state.gangs.get(&gang).ok_or(EventError::NoSuchGang { gang })?;

@@ -17,6 +17,7 @@ pub mod event;
 pub mod filter;
 pub mod gang;
 mod miss;
+mod never;
 pub mod placement;
 pub mod queue;
 mod remedy;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, Free, GpuIndexes, GpuRequest, Hold, Interner, NodeState, Placement, PodShape};
 use crate::cycle::Context;
 use crate::gang::{Gang, Stage};
+use crate::never::might_fit_alone;
 use crate::rules::WaitingRule;
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
@@ -105,6 +106,10 @@ pub(crate) fn reserve(context: &mut Context<'_>, id: GangId) -> bool {
     }
     if context.reservations.of(id).is_some_and(|known| known.from.is_some() || overdue) {
         context.reservations.enforce(id);
+        return false;
+    }
+    let chunk = context.state.next_chunk(id);
+    if !might_fit_alone(context.state, context.placer, id, &chunk) {
         return false;
     }
     match work_out(context, id, overdue) {

@@ -2,19 +2,21 @@
 //! First the policy's choice for each pod; where that fails although nothing rules the chunk out, every other way, up to a
 //! bound on steps. Owns no state: it changes a trial and takes back what did not work.
 
+mod domains;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
-use crate::gang::{Chunk, Stage, TopologyWish, Tree};
+use crate::gang::{Chunk, Stage, Tree};
 use crate::miss::{Bound, Miss};
+use crate::never;
 use crate::placement::Placer;
 use crate::queue::amounts::Amounts;
 use crate::rules::Rules;
-use crate::state::{Assume, State, Whereabouts};
-use crate::topology::Path;
+use crate::state::{Assume, Whereabouts};
 use crate::trial::Trial;
 use crate::units::{GangId, NodeId, PodId, QueueId};
 
@@ -108,6 +110,9 @@ impl<'t, 's> Search<'t, 's> {
     pub(crate) fn place(&mut self, id: GangId, chunk: &Chunk) -> Result<Vec<(PodId, Choice)>, Miss> {
         let Some(task) = self.prepare(id, chunk) else { return Err(Miss::Room) };
         self.check_limits(&task, chunk)?;
+        if chunk.len() > 1 && !self.may_fit(&task) {
+            return Err(Miss::Room);
+        }
         let mark = self.trial.mark();
         self.chosen.clear();
         // With something leaving, room that is free now goes before room that is only promised.
@@ -193,6 +198,12 @@ impl<'t, 's> Search<'t, 's> {
         if chunk.len() > EXHAUSTIBLE_PODS || !by_node && (alike || chunk.len() == 1 && !task.nodes_differ) {
             return false;
         }
+        chunk.len() > 1 || self.may_fit(task)
+    }
+
+    /// Are there enough places for each kind of pod by itself? Whatever the search, there is no way without that.
+    fn may_fit(&mut self, task: &Task) -> bool {
+        let shapes = self.shapes(task.parts.values().flatten());
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
     }
 
@@ -202,11 +213,7 @@ impl<'t, 's> Search<'t, 's> {
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
-        let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-        for pod in pods.filter_map(|pod| self.trial.state().pods.get(pod)) {
-            shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-        }
-        shapes
+        never::shapes(self.trial.state(), pods)
     }
 
     fn capacity(&mut self, shape: &Shared<PodShape>, scope: Option<&[NodeId]>) -> u64 {
@@ -425,88 +432,8 @@ impl<'t, 's> Search<'t, 's> {
             }
         }
     }
-
-    /// The domains that may hold a subgroup: from the preferred level up to the required one or the whole topology; in a level
-    /// those that hold pods of it already, then the fullest that still have room.
-    fn domains(&mut self, task: &Task, at: usize, wish: &TopologyWish, scope: &Scope, below: &[PodId]) -> Vec<Scope> {
-        let state = self.trial.state();
-        let Some(topology) = state.topologies.get(&wish.topology) else {
-            return if wish.required.is_some() { Vec::new() } else { vec![scope.clone()] };
-        };
-        let top = match wish.required.as_ref().map(|level| topology.depth(level)) {
-            Some(None) => return Vec::new(),
-            Some(Some(depth)) => depth.saturating_sub(self.widened),
-            None => 0,
-        };
-        let narrowest =
-            wish.preferred.as_ref().and_then(|level| topology.depth(level)).map_or(top, |depth| depth.max(top));
-        let Some(homes) = occupied(state, task, at, wish) else { return Vec::new() };
-        if homes.iter().any(|home| top > 0 && home.len() < top || homes.iter().any(|other| other[..top] != home[..top]))
-        {
-            return Vec::new();
-        }
-        let mut found = Vec::new();
-        let mut candidates = Vec::new();
-        for depth in (top..=narrowest).rev() {
-            let pinned = |path: &Path| homes.iter().all(|home| top == 0 || home[..top] == path[..top]);
-            for (path, nodes) in topology.domains(depth).filter(|(path, _)| pinned(path)) {
-                let elsewhere = !homes.iter().any(|home| home.starts_with(path));
-                candidates.push((narrowest - depth, elsewhere, path.clone(), Arc::clone(nodes)));
-            }
-        }
-        let shapes = self.shapes(below.iter());
-        for (wider, elsewhere, path, nodes) in candidates {
-            let nodes = intersect(&nodes, scope);
-            let mut room = u64::MAX;
-            let holds = shapes.values().all(|(shape, count)| {
-                let capacity = self.capacity(shape, Some(&nodes));
-                room = room.min(capacity);
-                capacity >= *count
-            });
-            if holds && !nodes.is_empty() {
-                found.push((wider, elsewhere, room, path, nodes));
-            }
-        }
-        found.sort_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
-        let mut scopes: Vec<Scope> = found.into_iter().map(|(.., nodes)| Some(nodes)).collect();
-        if wish.required.is_none() && self.rules.leave_preferred_topology {
-            scopes.push(scope.clone());
-        }
-        scopes
-    }
 }
 
 fn same_place(one: &Placement, other: &Placement) -> bool {
     one.node == other.node && one.gpus == other.gpus
-}
-
-/// The domains in which active pods below a subgroup are; `None` where one is outside of a topology it must be in.
-fn occupied(state: &State, task: &Task, at: usize, wish: &TopologyWish) -> Option<Vec<Path>> {
-    let topology = state.topologies.get(&wish.topology)?;
-    let gang = state.gangs.get(&task.gang)?;
-    let mut inside = vec![at];
-    let mut paths = Vec::new();
-    while let Some(branch) = inside.pop() {
-        inside.extend(&task.tree.branch(branch).children);
-        for pod in &gang.members[branch].pods {
-            let active = state.pods.get(pod).is_some_and(|pod| pod.stage.is_active());
-            let Some(place) = state.cluster.placed().get(pod).filter(|_| active) else { continue };
-            let path = state.cluster.state(place.node).and_then(|node| topology.path(&node.shape.labels));
-            match path {
-                Some(path) => paths.push(path),
-                None if wish.required.is_some() => return None,
-                None => {}
-            }
-        }
-    }
-    paths.sort();
-    paths.dedup();
-    Some(paths)
-}
-
-fn intersect(nodes: &Arc<Vec<NodeId>>, scope: &Scope) -> Arc<Vec<NodeId>> {
-    match scope {
-        None => Arc::clone(nodes),
-        Some(scope) => Arc::new(nodes.iter().copied().filter(|node| scope.binary_search(node).is_ok()).collect()),
-    }
 }

@@ -57,12 +57,18 @@ impl Topology {
 #[derive(Debug, Clone, Default)]
 pub struct Topologies {
     known: BTreeMap<String, Topology>,
+    changed: u64,
 }
 
 impl Topologies {
     /// The topology of this name.
     pub fn get(&self, name: &str) -> Option<&Topology> {
         self.known.get(name)
+    }
+
+    /// Grows whenever a domain changes.
+    pub(crate) fn changed(&self) -> u64 {
+        self.changed
     }
 
     /// Adds or changes a topology; `nodes` are all nodes there are, with their labels.
@@ -77,6 +83,7 @@ impl Topologies {
             topology.change(node, labels, true);
         }
         self.known.insert(name.to_owned(), topology);
+        self.changed += 1;
     }
 
     /// The same topologies before any node came.

@@ -67,6 +67,10 @@ pub struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
     placed: BTreeMap<PodId, Placement>,
     classes: Classes,
+    /// Node shapes that are present, by number, with how many nodes have them.
+    populations: BTreeMap<u32, (Shared<NodeShape>, usize)>,
+    /// Counts nodes that came or went.
+    nodes_changed: u64,
     gpu_capacity_milli: u64,
     gpu_used_milli: u64,
     /// Placements that hold their place only now or only later.
@@ -87,6 +91,16 @@ impl Cluster {
     /// The shapes of the nodes present, and perhaps some that are gone.
     pub fn shapes(&self) -> impl Iterator<Item = &NodeShape> {
         self.shapes.values()
+    }
+
+    /// The node shapes that are present, each with how many nodes have it.
+    pub fn populations(&self) -> impl Iterator<Item = (&Shared<NodeShape>, usize)> {
+        self.populations.values().map(|(shape, nodes)| (shape, *nodes))
+    }
+
+    /// Grows whenever a node comes or goes.
+    pub fn nodes_changed(&self) -> u64 {
+        self.nodes_changed
     }
 
     /// All placed pods, by id.
@@ -156,6 +170,8 @@ impl Cluster {
     pub(crate) fn add_node(&mut self, id: NodeId, spec: NodeSpec) {
         let shape = self.shapes.intern(spec.shape);
         self.gpu_capacity_milli += shape.gpu_milli();
+        self.populations.entry(shape.id()).or_insert_with(|| (shape.clone(), 0)).1 += 1;
+        self.nodes_changed += 1;
         let class = self.classes.insert(id, NodeState::empty(shape));
         self.nodes.insert(id, Node { name: spec.name, class, pods: BTreeSet::new() });
     }
@@ -165,6 +181,13 @@ impl Cluster {
         let Some(node) = self.nodes.remove(&id) else { return BTreeSet::new() };
         let shape = self.classes.get(node.class).state.shape.clone();
         self.gpu_capacity_milli -= shape.gpu_milli();
+        if let Some((_, nodes)) = self.populations.get_mut(&shape.id()) {
+            *nodes -= 1;
+            if *nodes == 0 {
+                self.populations.remove(&shape.id());
+            }
+        }
+        self.nodes_changed += 1;
         self.classes.remove(id, node.class);
         for pod in &node.pods {
             if let Some(placement) = self.placed.remove(pod) {

@@ -6,6 +6,7 @@ mod best_fit;
 mod candidates;
 mod capacity;
 mod dot_product;
+mod emptied;
 mod fgd;
 mod gpu_clustering;
 mod gpu_packing;
@@ -27,10 +28,12 @@ use crate::cluster::{Cluster, GpuIndexes, GpuRequest, NodeState, PodShape, Share
 use crate::decision::{Choice, Slot, Unplaceable};
 use crate::engine::Config;
 use crate::filter;
+use crate::topology::Topologies;
 use crate::units::{NodeId, PodId};
 use berth::{Berth, Prices};
 use candidates::{Assessment, Candidates};
 use capacity::Capacity;
+use emptied::Emptied;
 use gpus::GpuSet;
 pub(crate) use options::Place;
 use refusal::Refusal;
@@ -123,6 +126,7 @@ struct Known {
     candidates: Candidates<Prices>,
     refusal: Refusal,
     capacity: Capacity,
+    emptied: Emptied,
     last_use: u64,
 }
 
@@ -225,6 +229,33 @@ impl Placer {
         };
         self.shapes.insert(shape.id(), known);
         room.min(at_most)
+    }
+
+    /// How many pods of this shape would fit if nothing ran: on one node at most, and on all together.
+    pub(crate) fn emptied(
+        &mut self,
+        cluster: &Cluster,
+        topologies: &Topologies,
+        shape: &Shared<PodShape>,
+    ) -> (u64, u64) {
+        let mut known = self.recall(cluster, shape);
+        let room = known.emptied.nodes(cluster, topologies, shape);
+        self.shapes.insert(shape.id(), known);
+        room
+    }
+
+    /// How many would fit then in the roomiest domain of a topology's depth.
+    pub(crate) fn emptied_domain(
+        &mut self,
+        cluster: &Cluster,
+        topologies: &Topologies,
+        shape: &Shared<PodShape>,
+        domain: (&str, usize),
+    ) -> u64 {
+        let mut known = self.recall(cluster, shape);
+        let room = known.emptied.domain(cluster, topologies, shape, domain);
+        self.shapes.insert(shape.id(), known);
+        room
     }
 
     /// How places are ordered.

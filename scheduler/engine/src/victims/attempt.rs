@@ -11,6 +11,7 @@ use crate::cycle::Context;
 use crate::decision::Choice;
 use crate::filter::affinity;
 use crate::gang::{Stage, Turn};
+use crate::never::might_fit_alone;
 use crate::queue::serving::Serving;
 use crate::queue::waiting;
 use crate::rules::{ClaimantPlaced, Rules, VictimOrder};
@@ -56,6 +57,10 @@ pub(super) fn attempt(
 ) -> Option<Outcome> {
     let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
     let name = context.state.name(gang);
+    if !might_fit_alone(context.state, context.placer, gang, &claim.chunk) {
+        context.report.note(|| format!("  {name}: would not fit if nobody else were there"));
+        return None;
+    }
     let room = Room::of(context, &claim);
     if room.could_do() && has_place(context, &claim) {
         context.report.note(|| format!("  {name}: has room without that"));
@@ -233,6 +238,10 @@ fn across_nodes(
     let mut steps = 0;
     let mut chosen: Vec<usize> = Vec::new();
     let mut left_out: BTreeSet<GangId> = BTreeSet::new();
+    // Where room is all that is missing, whoever is where the claimant cannot be would be reprieved: it is left alone at once.
+    let state = &context.state;
+    let within = state.queues.over_limit(claim.queue, &claim.asks).next().is_none();
+    let only_room = context.rules.reprieve && within && state.repelling.is_empty();
     while asked.reach(context.state, steps + 1) {
         let unit = &asked.units[steps];
         chosen.push(steps);
@@ -247,8 +256,10 @@ fn across_nodes(
         if !room.could_do() {
             continue;
         }
-        let set = units(&asked.units, &chosen);
-        if let Some(outcome) = try_set(context, action, claim, &set) {
+        let useful = |index: &usize| !only_room || room.is_useful(&asked.units[*index]);
+        let set = with_surplus(&asked.units, &chosen.iter().copied().filter(useful).collect::<Vec<_>>());
+        context.steps.left = context.steps.left.saturating_sub(set.len() as u64);
+        if let Some(outcome) = try_set(context, action, claim, &units(&asked.units, &set)) {
             return Some(outcome);
         }
         if context.steps.left == 0 {

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use super::Claim;
 use super::attempt::units;
 use super::order::Considered;
-use crate::cluster::{Free, NodeShape, NodeState, PodShape, Shared};
+use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::filter;
-use crate::filter::resources::how_many;
 use crate::state::State;
 use crate::units::NodeId;
 
@@ -36,11 +35,9 @@ impl Room {
         for (shape, _, there) in &mut wanted {
             *there = context.placer.capacity(&context.state.cluster, shape, None, u64::MAX);
         }
-        let nodes: Vec<(&NodeShape, Free)> =
-            context.state.cluster.shapes().map(|shape| (shape, Free::all_of(shape))).collect();
-        let most = |pod: &PodShape| nodes.iter().map(|(shape, free)| u64::from(how_many(shape, free, pod))).max();
-        let on_empty = wanted.iter().map(|(shape, ..)| most(shape).unwrap_or(0));
-        Room { on_empty: on_empty.collect(), wanted, freed: BTreeMap::new() }
+        let State { cluster, topologies, .. } = &*context.state;
+        let on_empty = wanted.iter().map(|(shape, ..)| context.placer.emptied(cluster, topologies, shape).0).collect();
+        Room { on_empty, wanted, freed: BTreeMap::new() }
     }
 
     /// Could emptying one node be enough?
@@ -98,6 +95,12 @@ impl Room {
                 *set = without;
             }
         }
+    }
+
+    /// Could any pod of the chunk be where this unit was, of all that was thought away so far?
+    pub(super) fn is_useful(&self, unit: &Considered) -> bool {
+        let fits = |node: &NodeState| self.wanted.iter().any(|(shape, ..)| filter::fits(node, shape));
+        unit.nodes.iter().any(|node| self.freed.get(node).is_none_or(fits))
     }
 
     pub(super) fn could_do(&self) -> bool {

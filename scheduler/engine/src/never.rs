@@ -1,0 +1,60 @@
+//! What no search will ever find: a chunk that would not fit if nothing ran, in all of the cluster or in any domain of a level
+//! that it requires. A necessary condition only, which costs next to nothing and spares the searches through others' places.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::{PodShape, Shared};
+use crate::gang::{Chunk, Tree};
+use crate::placement::Placer;
+use crate::state::State;
+use crate::units::{GangId, PodId};
+
+/// Might the chunk fit, were it alone?
+pub(crate) fn might_fit_alone(state: &State, placer: &mut Placer, gang: GangId, chunk: &Chunk) -> bool {
+    let Some(gang) = state.gangs.get(&gang) else { return false };
+    let all: Vec<PodId> = chunk.pods().collect();
+    let there =
+        |placer: &mut Placer, shape: &_, count| placer.emptied(&state.cluster, &state.topologies, shape).1 >= count;
+    if !shapes(state, all.iter()).into_values().all(|(shape, count)| there(placer, &shape, count)) {
+        return false;
+    }
+    gang.tree.branches().iter().enumerate().all(|(at, branch)| {
+        let Some((wish, level)) = branch.topology.as_ref().and_then(|wish| Some((wish, wish.required.as_ref()?)))
+        else {
+            return true;
+        };
+        let depth = state.topologies.get(&wish.topology).and_then(|topology| topology.depth(level));
+        let pods: Vec<PodId> = below(&gang.tree, at, chunk);
+        let domain = |placer: &mut Placer, shape: &_, count| {
+            depth.is_some_and(|depth| {
+                let domain = (wish.topology.as_str(), depth);
+                placer.emptied_domain(&state.cluster, &state.topologies, shape, domain) >= count
+            })
+        };
+        shapes(state, pods.iter()).into_values().all(|(shape, count)| domain(placer, &shape, count))
+    })
+}
+
+/// The shapes of some pods, by number, each with how many have it.
+pub(crate) fn shapes<'p>(
+    state: &State,
+    pods: impl Iterator<Item = &'p PodId>,
+) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
+    let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
+    for pod in pods.filter_map(|pod| state.pods.get(pod)) {
+        shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
+    }
+    shapes
+}
+
+/// The pods of the chunk in a subgroup and below.
+fn below(tree: &Tree, at: usize, chunk: &Chunk) -> Vec<PodId> {
+    let mut inside = vec![at];
+    let mut next = 0;
+    while let Some(&branch) = inside.get(next) {
+        inside.extend(&tree.branch(branch).children);
+        next += 1;
+    }
+    let parts = chunk.parts.iter().filter(|(leaf, _)| inside.contains(leaf));
+    parts.flat_map(|(_, pods)| pods.iter().copied()).collect()
+}
