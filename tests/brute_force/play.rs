@@ -251,8 +251,9 @@ impl Play {
     }
 
     fn note_claim(&mut self, round: usize, claimant: usize, pods: &[PodId]) {
-        let state = self.engine.state();
-        let victims: BTreeSet<usize> = pods.iter().map(|pod| state.pods()[pod].gang.0 as usize).collect();
+        // Who has another place has only moved.
+        let lost = pods.iter().map(|pod| &self.engine.state().pods()[pod]).filter(|pod| !pod.stage.is_active());
+        let victims: BTreeSet<usize> = lost.map(|pod| pod.gang.0 as usize).collect();
         self.gave_way.extend(victims.into_iter().map(|victim| (victim, claimant, round)));
     }
 
