@@ -260,7 +260,10 @@ impl Play {
     fn at_rest(&self) -> Result<(), String> {
         let fresh = || self.gave_way.iter().filter(|(.., round)| *round >= self.fresh);
         if fresh().any(|(.., round)| *round > self.fresh + 2) {
-            return Err(format!("there is no rest: {:?} (gang, for gang, round), new in {}", self.gave_way, self.fresh));
+            return Err(format!(
+                "there is no rest: {:?} (gang, for gang, round), new in {}",
+                self.gave_way, self.fresh
+            ));
         }
         let back = |(victim, claimant, round): &&(usize, usize, usize)| {
             fresh().any(|(other, its, later)| (other, its) == (claimant, victim) && later > round)
