@@ -11,27 +11,27 @@ use crate::world::{LEVELS, World, node_name};
 
 /// A node, by its position, and GPUs of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spot {
+pub(crate) struct Spot {
     pub node: usize,
     pub gpus: Vec<u8>,
 }
 
 /// What a pod does and where; `former` is the place it is leaving for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stand {
+pub(crate) struct Stand {
     pub stage: Stage,
     pub place: Option<Spot>,
     pub former: Option<Spot>,
 }
 
 impl Stand {
-    pub const PENDING: Stand = Stand { stage: Stage::Pending, place: None, former: None };
+    pub(crate) const PENDING: Stand = Stand { stage: Stage::Pending, place: None, former: None };
 
-    pub fn at(stage: Stage, spot: Spot) -> Self {
+    pub(crate) fn at(stage: Stage, spot: Spot) -> Self {
         Stand { stage, place: Some(spot), former: None }
     }
 
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         matches!(self.stage, Stage::Nominated { .. } | Stage::Placed | Stage::Running)
     }
 
@@ -50,7 +50,7 @@ impl Stand {
 
 /// A pod.
 #[derive(Debug, Clone)]
-pub struct Pod {
+pub(crate) struct Pod {
     pub spec: PodSpec,
     pub gang: usize,
     /// Position of its subgroup.
@@ -60,7 +60,7 @@ pub struct Pod {
 
 /// A subgroup.
 #[derive(Debug, Clone)]
-pub struct Group {
+pub(crate) struct Group {
     pub name: String,
     pub least: usize,
     pub parent: Option<usize>,
@@ -70,14 +70,14 @@ pub struct Group {
 
 /// A gang with its subgroups, the root first.
 #[derive(Debug, Clone)]
-pub struct Gang {
+pub(crate) struct Gang {
     pub spec: GangSpec,
     pub groups: Vec<Group>,
 }
 
 /// Everything.
 #[derive(Debug, Clone)]
-pub struct Model {
+pub(crate) struct Model {
     pub nodes: Vec<NodeShape>,
     pub queues: Vec<QueueSpec>,
     pub gangs: Vec<Gang>,
@@ -87,10 +87,10 @@ pub struct Model {
 }
 
 /// Amounts that queues account: GPU, CPU, memory in MiB, GPU of model A.
-pub type Amounts = [i64; 4];
+pub(crate) type Amounts = [i64; 4];
 
 impl Model {
-    pub fn of(world: &World) -> Model {
+    pub(crate) fn of(world: &World) -> Model {
         let gang = |spec: &GangSpec| {
             let mut groups = Vec::new();
             flatten(&spec.tree, None, &mut groups);
@@ -109,7 +109,7 @@ impl Model {
         model
     }
 
-    pub fn add(&mut self, id: u64, gang: usize, spec: PodSpec, stand: Stand) {
+    pub(crate) fn add(&mut self, id: u64, gang: usize, spec: PodSpec, stand: Stand) {
         let subgroup = spec.gang.as_ref().map(|member| &member.subgroup);
         let is_it = |group: &Group| group.below.is_empty() && Some(&group.name) == subgroup;
         let leaf = self.gangs[gang].groups.iter().position(is_it).expect("pods are in leaves");
@@ -117,24 +117,24 @@ impl Model {
     }
 
     /// Every choice of a pod's GPUs on a node, used or not.
-    pub fn spots(&self, pod: usize, node: usize) -> Vec<Spot> {
+    pub(crate) fn spots(&self, pod: usize, node: usize) -> Vec<Spot> {
         let count = self.pods[&(pod as u64)].spec.shape.gpu.count();
         subsets(self.nodes[node].gpus, count).into_iter().map(|gpus| Spot { node, gpus }).collect()
     }
 
     /// Would a pod fit there, if it did this?
-    pub fn is_free(&self, pod: usize, spot: &Spot, stage: Stage) -> bool {
+    pub(crate) fn is_free(&self, pod: usize, spot: &Spot, stage: Stage) -> bool {
         let mut with = self.clone();
         with.pods.get_mut(&(pod as u64)).expect("it is there").stand = Stand::at(stage, spot.clone());
         with.is_possible(spot.node)
     }
 
     /// Is nothing of a node given out more than once, now and later?
-    pub fn is_possible(&self, node: usize) -> bool {
+    pub(crate) fn is_possible(&self, node: usize) -> bool {
         self.is_enough(node, false) && self.is_enough(node, true)
     }
 
-    pub fn is_enough(&self, node: usize, later: bool) -> bool {
+    pub(crate) fn is_enough(&self, node: usize, later: bool) -> bool {
         let shape = &self.nodes[node];
         let (mut cpu, mut memory, mut pods) = (0, 0, 0);
         let mut gpus = vec![0_u64; shape.gpus];
@@ -165,7 +165,7 @@ impl Model {
     }
 
     /// Is the node of the kind the pod asks for?
-    pub fn is_suited(&self, pod: &Pod, node: usize) -> bool {
+    pub(crate) fn is_suited(&self, pod: &Pod, node: usize) -> bool {
         let (shape, asked) = (&self.nodes[node], &pod.spec.shape);
         let wants = asked.gpu != GpuRequest::None || !asked.mig.is_empty();
         let model = !wants || asked.gpu_models.is_empty() || asked.gpu_models.contains(&shape.gpu_model);
@@ -175,7 +175,7 @@ impl Model {
     }
 
     /// Does the node take such a pod, whatever is on it?
-    pub fn is_admitted(&self, pod: &Pod, node: usize) -> bool {
+    pub(crate) fn is_admitted(&self, pod: &Pod, node: usize) -> bool {
         let shape = &self.nodes[node];
         let tainted = !shape.taints.is_empty() && pod.spec.shape.tolerations.is_empty();
         let named = pod.spec.terms.as_ref().and_then(|terms| terms.node_names.as_ref());
@@ -186,7 +186,7 @@ impl Model {
     }
 
     /// Does everybody around agree with the pod where it is?
-    pub fn is_in_company(&self, id: u64) -> bool {
+    pub(crate) fn is_in_company(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
         let Some(spot) = pod.stand.holds(true) else { return false };
         let others = || self.pods.iter().filter(|(other, _)| **other != id);
@@ -218,7 +218,7 @@ impl Model {
     }
 
     /// Are all active pods of the subgroups a pod is in as close as these require?
-    pub fn is_together(&self, pod: &Pod) -> bool {
+    pub(crate) fn is_together(&self, pod: &Pod) -> bool {
         let wish = |at: &usize| self.gangs[pod.gang].groups[*at].wish.as_ref();
         self.above(pod.gang, pod.leaf).iter().all(|at| wish(at).is_none_or(|wish| self.is_close(pod.gang, *at, wish)))
     }
@@ -245,7 +245,7 @@ impl Model {
     }
 
     /// May a pod be on a node, by what its subgroups only prefer?
-    pub fn may_leave(&self, pod: &Pod, node: usize) -> bool {
+    pub(crate) fn may_leave(&self, pod: &Pod, node: usize) -> bool {
         let bound =
             |group: &Group| group.wish.as_ref().is_some_and(|wish| wish.topology == "t" && wish.required.is_none());
         let mut above = self.above(pod.gang, pod.leaf).into_iter().map(|at| &self.gangs[pod.gang].groups[at]);
@@ -260,12 +260,12 @@ impl Model {
         above
     }
 
-    pub fn is_under(&self, gang: usize, leaf: usize, at: usize) -> bool {
+    pub(crate) fn is_under(&self, gang: usize, leaf: usize, at: usize) -> bool {
         self.above(gang, leaf).contains(&at)
     }
 
     /// What a queue and all below have, all together or only what is not preemptible.
-    pub fn account(&self, queue: usize, fixed_only: bool) -> Amounts {
+    pub(crate) fn account(&self, queue: usize, fixed_only: bool) -> Amounts {
         let mut sum = [0; 4];
         for pod in self.pods.values() {
             let gang = &self.gangs[pod.gang].spec;
@@ -281,7 +281,7 @@ impl Model {
         sum
     }
 
-    pub fn lineage(&self, queue: usize) -> Vec<usize> {
+    pub(crate) fn lineage(&self, queue: usize) -> Vec<usize> {
         let mut above = vec![queue];
         while let Some(parent) = self.queues[above[above.len() - 1]].parent {
             above.push(parent.0 as usize);
@@ -290,7 +290,7 @@ impl Model {
     }
 
     /// Are all queues above a pod within what they may use of what the pod takes (rule P2)?
-    pub fn is_allowed(&self, id: u64) -> bool {
+    pub(crate) fn is_allowed(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
         let gang = &self.gangs[pod.gang].spec;
         let Some(spot) = &pod.stand.place else { return false };
@@ -327,7 +327,7 @@ fn speaks_of(term: &Term, pod: &Pod) -> bool {
 }
 
 /// What a request takes of each of its GPUs: MiB where memory is known, else thousandths (rule P5).
-pub fn taken(request: GpuRequest, device_mib: u32) -> u64 {
+pub(crate) fn taken(request: GpuRequest, device_mib: u32) -> u64 {
     let mib = u64::from(device_mib);
     match request {
         GpuRequest::None => 0,

@@ -17,7 +17,7 @@ use crate::world::{NOW, World};
 const ROUNDS: usize = 6;
 
 /// An engine, and the model that follows what it says.
-pub struct Play {
+pub(crate) struct Play {
     pub engine: Engine,
     pub model: Model,
     rules: Rules,
@@ -31,7 +31,7 @@ pub struct Play {
 }
 
 /// Plays the world of a seed; says what is wrong, if anything.
-pub fn play(seed: u64, loud: bool) -> Result<(), String> {
+pub(crate) fn play(seed: u64, loud: bool) -> Result<(), String> {
     let world = World::of(seed);
     let mut play = Play::of(&world, loud);
     for round in 0..ROUNDS {
@@ -43,7 +43,7 @@ pub fn play(seed: u64, loud: bool) -> Result<(), String> {
 }
 
 impl Play {
-    pub fn of(world: &World, loud: bool) -> Self {
+    pub(crate) fn of(world: &World, loud: bool) -> Self {
         let ids: Vec<usize> = (0..world.nodes.len()).collect();
         let next_pod = world.pods.len() as u64;
         let (engine, model) = (world.engine(&ids), Model::of(world));
@@ -261,7 +261,10 @@ impl Play {
     fn at_rest(&self) -> Result<(), String> {
         let fresh = || self.gave_way.iter().filter(|(.., round)| *round >= self.fresh);
         if fresh().any(|(.., round)| *round > self.fresh + 2) {
-            return Err(format!("there is no rest: {:?} (gang, for gang, round), new in {}", self.gave_way, self.fresh));
+            return Err(format!(
+                "there is no rest: {:?} (gang, for gang, round), new in {}",
+                self.gave_way, self.fresh
+            ));
         }
         let back = |(victim, claimant, round): &&(usize, usize, usize)| {
             fresh().any(|(other, its, later)| (other, its) == (claimant, victim) && later > round)

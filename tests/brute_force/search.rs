@@ -31,12 +31,12 @@ impl Model {
         }
     }
 
-    pub fn is_satisfied(&self, gang: usize, at: usize) -> bool {
+    pub(crate) fn is_satisfied(&self, gang: usize, at: usize) -> bool {
         self.allocated(gang, at) >= self.gangs[gang].groups[at].least
     }
 
     /// Has some subgroup fewer active pods than it needs?
-    pub fn is_short(&self, gang: usize) -> bool {
+    pub(crate) fn is_short(&self, gang: usize) -> bool {
         let groups = &self.gangs[gang].groups;
         (0..groups.len()).any(|at| groups[at].below.is_empty() && !self.is_satisfied(gang, at))
     }
@@ -52,7 +52,7 @@ impl Model {
     }
 
     /// Rules G2 and G3, nothing for a gang that is not ready.
-    pub fn chunk(&self, gang: usize) -> Vec<u64> {
+    pub(crate) fn chunk(&self, gang: usize) -> Vec<u64> {
         if self.is_ready(gang, 0) { self.chunk_at(gang, 0) } else { Vec::new() }
     }
 
@@ -86,7 +86,7 @@ impl Model {
     }
 
     /// Is there any way to place all of these, now or when those that leave have gone?
-    pub fn has_a_way(&self, pods: &[u64]) -> bool {
+    pub(crate) fn has_a_way(&self, pods: &[u64]) -> bool {
         let mut picky = pods.iter().filter_map(|pod| self.pods[pod].spec.terms.as_ref());
         // Who comes first matters only where somebody must be with somebody.
         let in_any_order = picky.any(|terms| !terms.affinity.is_empty());
@@ -117,14 +117,14 @@ impl Model {
         false
     }
 
-    pub fn put(&mut self, id: u64, stand: Stand) {
+    pub(crate) fn put(&mut self, id: u64, stand: Stand) {
         if let Some(pod) = self.pods.get_mut(&id) {
             pod.stand = stand;
         }
     }
 
     /// May the pod be where it is, with all that are there?
-    pub fn is_right(&self, id: u64) -> bool {
+    pub(crate) fn is_right(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
         let Some(spot) = &pod.stand.place else { return false };
         self.is_admitted(pod, spot.node)

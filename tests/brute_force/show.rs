@@ -8,7 +8,7 @@ use crate::model::Stand;
 use crate::world::World;
 
 /// Everything that is not as it mostly is.
-pub fn show(world: &World) -> String {
+pub(crate) fn show(world: &World) -> String {
     let mut text = format!("policy {:?}, reprieve {}\n", world.policy, world.rules.reprieve);
     let mut line = |what: String| writeln!(text, "{what}").expect("text takes everything");
     for node in &world.nodes {
@@ -78,7 +78,7 @@ fn tree(group: &gang::Subgroup) -> String {
 }
 
 /// Decisions, a line each.
-pub fn decisions(decisions: &[Decision]) -> String {
+pub(crate) fn decisions(decisions: &[Decision]) -> String {
     let one = |decision: &Decision| match decision {
         Decision::Bind { plan, pods, .. } => format!("{} bind {}\n", plan.0, slots(pods)),
         Decision::Nominate { plan, pods, .. } => format!("{} nominate {}\n", plan.0, slots(pods)),

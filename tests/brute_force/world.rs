@@ -11,14 +11,14 @@ use crate::dice::Dice;
 use crate::model::{Model, Spot, Stand};
 
 /// The present, ms.
-pub const NOW: Timestamp = Timestamp(1_000_000_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_000_000_000);
 
 /// The levels of the one topology there is.
-pub const LEVELS: [&str; 2] = ["zone", "rack"];
+pub(crate) const LEVELS: [&str; 2] = ["zone", "rack"];
 
 /// All that a driver tells an engine before the first cycle. Nodes, queues and gangs are named by their position.
 #[derive(Debug, Clone)]
-pub struct World {
+pub(crate) struct World {
     pub rules: Rules,
     pub policy: Policy,
     pub nodes: Vec<NodeSpec>,
@@ -30,7 +30,7 @@ pub struct World {
 
 /// A pod, its gang and where it is at first.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub(crate) struct Member {
     pub gang: usize,
     pub spec: PodSpec,
     pub start: Stand,
@@ -38,7 +38,7 @@ pub struct Member {
 
 impl World {
     /// The world of a seed.
-    pub fn of(seed: u64) -> World {
+    pub(crate) fn of(seed: u64) -> World {
         let dice = &mut Dice::new(seed);
         let kai = dice.chance(50);
         let (rules, policy) = if kai { (Rules::kai(), Policy::Pack) } else { (Rules::default(), Policy::Berth) };
@@ -131,7 +131,7 @@ impl World {
     }
 
     /// An engine that has been told all of it, with node `n` under the number `ids[n]` and the name of that number.
-    pub fn engine(&self, ids: &[usize]) -> Engine {
+    pub(crate) fn engine(&self, ids: &[usize]) -> Engine {
         let mut engine = Engine::new(Config { policy: self.policy, rules: self.rules.clone(), ..Config::default() });
         let mut tell = |event: Event| engine.apply(event, NOW).expect("the world is consistent");
         tell(Event::TopologySet { name: "t".to_owned(), levels: LEVELS.map(str::to_owned).to_vec() });
@@ -162,7 +162,7 @@ impl World {
     }
 }
 
-pub fn node_name(id: usize) -> String {
+pub(crate) fn node_name(id: usize) -> String {
     format!("n{id}")
 }
 

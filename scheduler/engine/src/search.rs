@@ -59,6 +59,8 @@ struct Task {
     parts: BTreeMap<usize, Vec<PodId>>,
     /// Does it matter which of two equal nodes a pod gets?
     nodes_differ: bool,
+    /// Pods that must be near others, perhaps near some of this chunk that are placed after them.
+    near: Vec<PodId>,
 }
 
 /// One search after another, on one trial.
@@ -155,7 +157,12 @@ impl<'t, 's> Search<'t, 's> {
         }
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
         let nodes_differ = terms || gang.tree.has_topology();
-        Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ })
+        let wants_company = |pod: &PodId| {
+            let terms = state.pods.get(pod).and_then(|pod| pod.terms.as_deref());
+            terms.is_some_and(|terms| !terms.affinity.is_empty())
+        };
+        let near = if terms { chunk.pods().filter(wants_company).collect() } else { Vec::new() };
+        Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ, near })
     }
 
     /// Limits of every queue above, and what is deserved where that is all a gang may use (rule P2).
@@ -211,7 +218,7 @@ impl<'t, 's> Search<'t, 's> {
     }
 
     fn solve(&mut self, task: &Task, todo: Option<&Todo<'_>>) -> bool {
-        let Some(todo) = todo else { return true };
+        let Some(todo) = todo else { return !self.exhaustive || self.is_company_there(task) };
         match todo.goal {
             Goal::Subgroups([]) | Goal::Pods([], _) => self.solve(task, todo.rest),
             Goal::Subgroups([first, others @ ..]) => {
@@ -230,17 +237,35 @@ impl<'t, 's> Search<'t, 's> {
     /// One pod where the policy wants it; a loop over these instead of a recursion keeps large gangs off the stack.
     fn place_by_policy(&mut self, task: &Task, pod: PodId, scope: &Scope) -> bool {
         self.steps.left = self.steps.left.saturating_sub(1);
-        let Some((shape, scope)) = self.reach(pod, scope) else { return false };
+        let Some((shape, scope)) = self.reach(task, pod, scope) else { return false };
         let way = self.policy_way(pod, &shape, scope.as_deref().map(Vec::as_slice));
         way.is_some_and(|(place, choice)| self.book(task, pod, place, choice))
     }
 
     /// What a pod asks for, and the nodes its terms leave of the scope.
-    fn reach(&self, pod: PodId, scope: &Scope) -> Option<(Shared<PodShape>, Scope)> {
+    fn reach(&self, task: &Task, pod: PodId, scope: &Scope) -> Option<(Shared<PodShape>, Scope)> {
         let state = self.trial.state();
         let known = state.pods.get(&pod)?;
-        let narrowed = affinity::narrow(state, pod, known, scope.as_deref().map(Vec::as_slice));
+        let within = scope.as_deref().map(Vec::as_slice);
+        let narrowed = match self.exhaustive && task.near.contains(&pod) {
+            // Its company may come after it: that is looked at when everybody has a place.
+            true => Some(affinity::anywhere_near(state, pod, known, within)),
+            false => affinity::narrow(state, pod, known, within),
+        };
         Some((known.shape.clone(), narrowed.map(Arc::new).or_else(|| scope.clone())))
+    }
+
+    /// Is everybody near to those it must be near to, now that all have a place?
+    fn is_company_there(&self, task: &Task) -> bool {
+        let state = self.trial.state();
+        task.near.iter().all(|id| {
+            let place = state.pods.get(id).zip(state.cluster.placed().get(id));
+            place.is_none_or(|(pod, place)| {
+                let mut node = vec![place.node];
+                affinity::keep_near(state, *id, pod, &mut node);
+                !node.is_empty()
+            })
+        })
     }
 
     /// One subgroup, in each domain that may do, best first.
@@ -282,7 +307,7 @@ impl<'t, 's> Search<'t, 's> {
 
     /// One pod, in every way there is.
     fn solve_pod(&mut self, task: &Task, pod: PodId, others: &[PodId], bound: Option<NodeId>, todo: &Todo<'_>) -> bool {
-        let Some((shape, scope)) = self.reach(pod, &todo.scope) else { return false };
+        let Some((shape, scope)) = self.reach(task, pod, &todo.scope) else { return false };
         let ways = self.every_way(task, &shape, scope.as_deref().map(Vec::as_slice), bound);
         let plain = |pod: &PodId| self.trial.state().pods.get(pod).filter(|pod| pod.terms.is_none());
         let next_is_alike =

@@ -294,15 +294,24 @@ impl Fleet {
                 }
             }
             for pod in std::mem::take(&mut self.gone) {
-                let gang = self.engine.state().pods()[&pod].gang;
-                self.tell(Event::PodGone { pod });
-                if self.engine.state().gangs().get(&gang).is_some_and(|gang| gang.pods().next().is_none()) {
-                    self.tell(Event::GangRemoved { gang });
-                }
+                self.leave(pod);
             }
             if quiet {
                 return;
             }
+        }
+    }
+
+    /// A pod that was told to stop is gone. One that moves is created anew and goes on there, others were the end of their job.
+    fn leave(&mut self, pod: PodId) {
+        let Some(known) = self.engine.state().pods().get(&pod).cloned() else { return };
+        self.tell(Event::PodGone { pod });
+        let gang = &self.engine.state().gangs()[&known.gang];
+        if self.engine.state().pods().contains_key(&pod) {
+            let subgroup = gang.tree.branch(known.leaf).name.clone();
+            self.add_pod(known.gang, &subgroup, &known.shape, None);
+        } else if gang.pods().next().is_none() {
+            self.tell(Event::GangRemoved { gang: known.gang });
         }
     }
 

@@ -67,6 +67,13 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
     Some(nodes)
 }
 
+/// The nodes of `scope` that the pod's terms leave if those it must be near to may come wherever it is.
+pub(crate) fn anywhere_near(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
+    let mut nodes = named(state, pod, scope);
+    keep_apart(state, id, pod, &mut nodes);
+    nodes
+}
+
 /// The nodes of `scope` that the pod names; all of them where it names none. Ascending.
 pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
     let named = pod.terms.as_deref().and_then(|terms| terms.node_names.as_ref());

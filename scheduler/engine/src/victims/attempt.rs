@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::by_node::by_node;
 use super::order::{Asking, Considered, VictimIndex};
 use super::room::Room;
 use super::spare::spare;
@@ -62,15 +63,21 @@ pub(super) fn attempt(
         return None;
     }
     index.prepare(context.state, context.rules, context.now, action, &claim);
+    let mut costs = std::mem::take(&mut index.costs);
     let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
     let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
     let on_one_node = match context.rules.victims {
         VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
+        VictimOrder::LeastLoss if room.is_uniform() && asked.reach(context.state, 1) => {
+            let leaf = asked.units[0].queue;
+            by_node(context, &mut costs, action, &claim, leaf, room.clone())
+        }
         VictimOrder::LeastLoss => None,
     };
     let outcome = on_one_node.or_else(|| across_nodes(context, action, &claim, &mut asked, room));
     let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
+    index.costs = costs;
     context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
     outcome
 }
@@ -179,7 +186,8 @@ fn cheapest(
                 }
                 room.drop_unneeded(context.state, considered, &mut set);
                 if sets.is_empty() {
-                    stop = stop.min(newest + LOOK_FURTHER);
+                    // Whoever is asked later loses more, so nothing cheaper than one unit alone is to come.
+                    stop = if set == [newest] { newest + 1 } else { newest + LOOK_FURTHER };
                     queues = Some(set.iter().map(|index| considered[*index].queue).collect());
                 }
                 let highest = set.iter().map(|index| considered[*index].priority).max().unwrap_or(0);
@@ -198,7 +206,7 @@ pub(super) fn units<'a>(considered: &'a [Considered], set: &[usize]) -> Vec<&'a 
 }
 
 /// Do disruption budgets allow that all of these go?
-fn may_go(state: &State, set: &[&Considered]) -> bool {
+pub(super) fn may_go(state: &State, set: &[&Considered]) -> bool {
     state.budgets.is_empty() || budget::allows(state, set.iter().flat_map(|unit| &unit.pods))
 }
 
@@ -257,7 +265,12 @@ fn by_name(state: &State, nodes: &BTreeSet<NodeId>) -> Vec<NodeId> {
 }
 
 /// Evicts a set and places everybody again, the claimant and those evicted; undoes it all unless it works.
-fn try_set(context: &mut Context<'_>, action: Action, claim: &Claim, set: &[&Considered]) -> Option<Outcome> {
+pub(super) fn try_set(
+    context: &mut Context<'_>,
+    action: Action,
+    claim: &Claim,
+    set: &[&Considered],
+) -> Option<Outcome> {
     context.rules.replay(action).iter().find_map(|first| try_order(context, action, claim, set, *first))
 }
 

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod budget;
+mod by_node;
 mod consolidate;
 mod order;
 mod preempt;

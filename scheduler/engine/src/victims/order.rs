@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use priority_queue::PriorityQueue;
 
+use super::by_node::NodeCosts;
 use super::{Action, Claim, budget, holds, is_within};
 use crate::gang::{Gang, next_unit};
 use crate::queue::amounts::{self, Amounts};
@@ -32,6 +33,7 @@ pub(super) struct Place {
 /// Who could give way, by leaf queue: sorted when a leaf is first asked in a pass, and kept in step from then on.
 #[derive(Debug, Default)]
 pub(crate) struct VictimIndex {
+    pub(super) costs: NodeCosts,
     leaves: BTreeMap<QueueId, BTreeSet<Place>>,
     places: BTreeMap<GangId, Place>,
 }

@@ -54,6 +54,23 @@ impl Room {
         shapes.all(|((_, wanted, there), most)| there + most * nodes as u64 >= *wanted)
     }
 
+    /// How many places there are, of the first shape.
+    pub(super) fn places(&self) -> u64 {
+        self.wanted.first().map_or(0, |(_, _, there)| *there)
+    }
+
+    /// Is one shape all that is wanted?
+    pub(super) fn is_uniform(&self) -> bool {
+        self.wanted.len() == 1
+    }
+
+    /// Thinks a unit back that was thought away last on its nodes, and has given no place.
+    pub(super) fn keep(&mut self, unit: &Considered) {
+        for node in &unit.nodes {
+            self.freed.remove(node);
+        }
+    }
+
     /// Thinks a unit away.
     pub(super) fn free(&mut self, state: &State, unit: &Considered) {
         for pod in &unit.pods {
