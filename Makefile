@@ -1,13 +1,13 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint bench check-tools
+.PHONY: help demo build test brute-force lint bench check-tools
 
 RUST_OLDEST := 1.89.0
 
 REPORT := target/berth-report.html
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check-tools:
 	@command -v cargo >/dev/null || { \
@@ -33,6 +33,9 @@ test: check-tools ## Run every test (parts that need ../shared say so where it i
 	@shared=$${BERTH_SHARED:-../shared}; [ -d "$$shared/traces/openb" ] || \
 	  echo "berth: tests against published numbers were skipped: no openb trace in $$shared/traces/openb (BERTH_SHARED names another place)"
 
+brute-force: check-tools ## Compare the engine with brute force on 100,000 tiny random clusters (BRUTE_FORCE_SEEDS for more or fewer)
+	BRUTE_FORCE_SEEDS=$${BRUTE_FORCE_SEEDS:-100000} cargo test --release --locked -p berth-tests --test brute_force
+
 lint: check-tools ## Check formatting, lints and, where cargo-deny is installed, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -41,4 +44,4 @@ lint: check-tools ## Check formatting, lints and, where cargo-deny is installed,
 	  echo "berth: licences not checked, cargo-deny is missing (cargo install cargo-deny --locked)"; fi
 
 bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
-	cargo bench --locked -p berth-engine --bench decide --bench instructions
+	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench instructions

@@ -200,9 +200,11 @@ impl Model {
             let theirs = other.spec.terms.as_ref().unwrap_or(&blank);
             !theirs.anti_affinity.iter().any(|term| speaks_of(term, pod) && near(term, other))
         };
+        let in_one = |term: &Term, node: usize| self.is_one_domain(&term.topology_key, node, node);
         let together = |term: &Term| {
-            let mut kin = others().filter(|(_, other)| speaks_of(term, other) && other.stand.holds(true).is_some());
-            let first = kin.clone().next().is_none() && speaks_of(term, pod);
+            let counts = |other: &Pod| other.stand.holds(true).is_some_and(|there| in_one(term, there.node));
+            let mut kin = others().filter(|(_, other)| speaks_of(term, other) && counts(other));
+            let first = kin.clone().next().is_none() && speaks_of(term, pod) && in_one(term, spot.node);
             first || kin.any(|(_, other)| near(term, other))
         };
         terms.anti_affinity.iter().all(apart)

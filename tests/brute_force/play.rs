@@ -1,8 +1,8 @@
 //! One world played for some rounds, with everything checked that the rules say of each decision.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use berth_engine::decision::{EvictCause, PlanId};
+use berth_engine::decision::PlanId;
 use berth_engine::gang::Stage;
 use berth_engine::state::Whereabouts;
 use berth_engine::trial::Trial;
@@ -24,8 +24,10 @@ pub(crate) struct Play {
     next_pod: u64,
     /// Says aloud what happens.
     loud: bool,
-    /// Rounds that evicted somebody.
-    waves: Vec<usize>,
+    /// Who gave way to whom, and in which round.
+    gave_way: Vec<(usize, usize, usize)>,
+    /// The first round after something else had changed: the world was new, or a broken gang was given up.
+    fresh: usize,
 }
 
 /// Plays the world of a seed; says what is wrong, if anything.
@@ -45,7 +47,7 @@ impl Play {
         let ids: Vec<usize> = (0..world.nodes.len()).collect();
         let next_pod = world.pods.len() as u64;
         let (engine, model) = (world.engine(&ids), Model::of(world));
-        Play { engine, model, rules: world.rules.clone(), next_pod, loud, waves: Vec::new() }
+        Play { engine, model, rules: world.rules.clone(), next_pod, loud, gave_way: Vec::new(), fresh: 0 }
     }
 
     /// One cycle, pass by pass.
@@ -68,10 +70,12 @@ impl Play {
             self.follow(pass, &decisions).map_err(|what| format!("{}: {what}", pass.name()))?;
             all.extend(decisions);
         }
-        let evicts =
-            |decision: &Decision| matches!(decision, Decision::Evict { cause, .. } if *cause != EvictCause::Stale);
-        if all.iter().any(evicts) {
-            self.waves.push(round);
+        for decision in &all {
+            let Decision::Evict { pods, claimant, .. } = decision else { continue };
+            match claimant {
+                Some(claimant) => self.note_claim(round, claimant.0 as usize, pods),
+                None => self.fresh = round + 1,
+            }
         }
         none(check::violations(&before, &all, &self.rules, NOW))?;
         none(check::booking(self.engine.cluster()))?;
@@ -246,11 +250,28 @@ impl Play {
         }
     }
 
-    /// In a world where nothing else happens, nobody is evicted for ever.
+    fn note_claim(&mut self, round: usize, claimant: usize, pods: &[PodId]) {
+        // Who has another place has only moved.
+        let lost = pods.iter().map(|pod| &self.engine.state().pods()[pod]).filter(|pod| !pod.stage.is_active());
+        let victims: BTreeSet<usize> = lost.map(|pod| pod.gang.0 as usize).collect();
+        self.gave_way.extend(victims.into_iter().map(|victim| (victim, claimant, round)));
+    }
+
+    /// In a world where nothing else happens it comes to rest, and nobody who gave way takes from those it gave way to.
     fn at_rest(&self) -> Result<(), String> {
-        match self.waves.last() {
-            Some(last) if *last > 1 => Err(format!("somebody is evicted in rounds {:?}", self.waves)),
-            _ => Ok(()),
+        let fresh = || self.gave_way.iter().filter(|(.., round)| *round >= self.fresh);
+        if fresh().any(|(.., round)| *round > self.fresh + 2) {
+            return Err(format!(
+                "there is no rest: {:?} (gang, for gang, round), new in {}",
+                self.gave_way, self.fresh
+            ));
+        }
+        let back = |(victim, claimant, round): &&(usize, usize, usize)| {
+            fresh().any(|(other, its, later)| (other, its) == (claimant, victim) && later > round)
+        };
+        match fresh().find(back) {
+            Some(first) => Err(format!("two gangs take from each other: {first:?} in {:?}", self.gave_way)),
+            None => Ok(()),
         }
     }
 }

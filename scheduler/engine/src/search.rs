@@ -61,6 +61,8 @@ struct Task {
     parts: BTreeMap<usize, Vec<PodId>>,
     /// Does it matter which of two equal nodes a pod gets?
     nodes_differ: bool,
+    /// Do queues charge for any of the pods by the node they get?
+    charged_by_node: bool,
     /// Pods that must be near others, perhaps near some of this chunk that are placed after them.
     near: Vec<PodId>,
 }
@@ -162,12 +164,14 @@ impl<'t, 's> Search<'t, 's> {
         }
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
         let nodes_differ = terms || gang.tree.has_topology();
+        let shape = |pod: PodId| state.pods.get(&pod).map(|pod| &pod.shape);
+        let charged_by_node = chunk.pods().filter_map(shape).any(|shape| self.is_charged_by_node(shape));
         let wants_company = |pod: &PodId| {
             let terms = state.pods.get(pod).and_then(|pod| pod.terms.as_deref());
             terms.is_some_and(|terms| !terms.affinity.is_empty())
         };
         let near = if terms { chunk.pods().filter(wants_company).collect() } else { Vec::new() };
-        Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ, near })
+        Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ, charged_by_node, near })
     }
 
     /// Limits of every queue above, and what is deserved where that is all a gang may use (rule P2).
@@ -194,7 +198,7 @@ impl<'t, 's> Search<'t, 's> {
         let shapes = self.shapes(task.parts.values().flatten());
         let alike =
             shapes.len() == 1 && !task.nodes_differ && shapes.values().all(|(shape, _)| shape.packs_in_any_order());
-        let by_node = shapes.values().any(|(shape, _)| self.is_charged_by_node(shape));
+        let by_node = task.charged_by_node;
         if chunk.len() > EXHAUSTIBLE_PODS || !by_node && (alike || chunk.len() == 1 && !task.nodes_differ) {
             return false;
         }
@@ -390,7 +394,8 @@ impl<'t, 's> Search<'t, 's> {
 
     /// Books one pod, unless the queues forbid what it holds on just that node.
     fn book(&mut self, task: &Task, pod: PodId, place: Placement, choice: Choice) -> bool {
-        if self.is_charged_by_node(&place.shape) {
+        // What the queues are charged may be more than was estimated, and pods that come later count on top of it.
+        if task.charged_by_node {
             let more = self.trial.state().held(&place);
             if self.check_amounts(task, &more).is_err() {
                 return false;
