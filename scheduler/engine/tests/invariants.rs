@@ -95,7 +95,14 @@ struct World {
 
 impl World {
     fn new(policy: Policy, ties: TieBreak) -> Self {
-        let engine = Engine::new(Config { policy, ties, seed: 7, ..Config::default() });
+        let engine = Engine::new(Config {
+            // A place kept for who waits long keeps others waiting although they fit.
+            rules: Rules { waiting: rules::WaitingRule::Skip, ..Rules::default() },
+            policy,
+            ties,
+            seed: 7,
+            ..Config::default()
+        });
         World { engine, waiting: BTreeMap::new(), nodes: BTreeSet::new(), next: 0 }
     }
 
