@@ -55,7 +55,8 @@ pub(super) fn attempt(
     action: Action,
     gang: GangId,
 ) -> Option<Outcome> {
-    let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
+    let claim =
+        Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim, &mut index.left))?;
     let name = context.state.name(gang);
     if !might_fit_alone(context.state, context.placer, gang, &claim.chunk) {
         context.report.note(|| format!("  {name}: would not fit if nobody else were there"));

@@ -29,7 +29,7 @@ impl NodeCosts {
     fn of(&mut self, state: &State, rules: &Rules, now: Timestamp, leaf: QueueId) -> &[NodeCost] {
         self.leaves.entry(leaf).or_insert_with(|| {
             let mut nodes: BTreeMap<NodeId, Vec<(i64, i128, GangId)>> = BTreeMap::new();
-            for id in state.evictable.get(&leaf).into_iter().flatten() {
+            for (_, id) in state.evictable.get(&leaf).into_iter().flatten() {
                 if let Some((node, pods)) = whole_on_one_node(state, *id)
                     && let Some(gang) = state.gangs.get(id)
                 {

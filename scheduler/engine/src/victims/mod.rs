@@ -17,6 +17,8 @@ use std::collections::BTreeSet;
 pub(crate) use attempt::Outcome;
 pub(crate) use order::{VictimIndex, unit_loss};
 
+use consolidate::Left;
+
 use crate::cycle::Context;
 use crate::gang::Chunk;
 use crate::queue::amounts::Amounts;
@@ -45,10 +47,12 @@ impl Action {
         }
     }
 
-    /// May this claimant make room at all?
-    fn may_claim(self, state: &State, claim: &Claim) -> bool {
+    /// May this claimant make room at all? `free` is what is left of the cluster, wherever it is, if it was worked out.
+    fn may_claim(self, state: &State, claim: &Claim, free: &mut Option<Left>) -> bool {
         match self {
-            Action::Consolidate => consolidate::may_claim(state, claim),
+            Action::Consolidate => {
+                consolidate::may_claim(state, claim, free.get_or_insert_with(|| Left::of(&state.cluster)))
+            }
             Action::Reclaim => reclaim::may_claim(state, claim),
             Action::Preempt => preempt::may_claim(state, claim),
         }
@@ -129,6 +133,9 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
         return;
     }
     let mut victims = VictimIndex::default();
+    if !anybody_may_claim(context, action, &mut victims.left) {
+        return; // most of the time nobody may, and then nobody's turn need be worked out
+    }
     let entries = context.waiting.lines(true).map(|(line, turn)| (line.queue, line, turn.clone()));
     let mut serving = Serving::of(context.state, entries);
     let mut tried: BTreeSet<GangId> = BTreeSet::new();
@@ -137,6 +144,7 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
         let may = context.may_make_room(gang);
         match may.then(|| attempt::attempt(context, &mut victims, action, gang)).flatten() {
             Some(outcome) => {
+                victims.left = None;
                 let touched: BTreeSet<GangId> = outcome.victims(context.state).collect();
                 budget::spend(context.state, outcome.disturbed());
                 context.waiting.refresh(context.state, context.rules, gang);
@@ -155,6 +163,11 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
             None => serving.set(context.state, queue, line, None),
         }
     }
+}
+
+fn anybody_may_claim(context: &Context<'_>, action: Action, left: &mut Option<Left>) -> bool {
+    let mut firsts = context.waiting.lines(true).filter_map(|(_, turn)| Claim::of(context.state, turn.gang));
+    firsts.any(|claim| action.may_claim(context.state, &claim, left))
 }
 
 /// Was this so short a while ago that it still counts as within `ms`?

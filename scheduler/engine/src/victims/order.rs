@@ -10,6 +10,7 @@ use std::sync::Arc;
 use priority_queue::PriorityQueue;
 
 use super::by_node::NodeCosts;
+use super::consolidate::Left;
 use super::{Action, Claim, budget, holds, is_within};
 use crate::gang::{Gang, next_unit};
 use crate::queue::amounts::{self, Amounts};
@@ -33,6 +34,7 @@ pub(super) struct Place {
 /// Who could give way, by leaf queue: sorted when a leaf is first asked in a pass, and kept in step from then on.
 #[derive(Debug, Default)]
 pub(crate) struct VictimIndex {
+    pub(super) left: Option<Left>,
     pub(super) costs: NodeCosts,
     leaves: BTreeMap<QueueId, BTreeSet<Place>>,
     places: BTreeMap<GangId, Place>,
@@ -44,7 +46,7 @@ impl VictimIndex {
         for (&leaf, gangs) in &state.evictable {
             if !self.leaves.contains_key(&leaf) && action.may_ask_queue(state, claim, leaf) {
                 self.leaves.insert(leaf, BTreeSet::new());
-                gangs.iter().for_each(|gang| self.refresh(state, rules, now, *gang));
+                gangs.iter().for_each(|(_, gang)| self.refresh(state, rules, now, *gang));
             }
         }
     }
