@@ -4,7 +4,7 @@
 
 mod domains;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::{Placement, PodShape, Shared};
@@ -211,13 +211,21 @@ impl<'t, 's> Search<'t, 's> {
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
     }
 
+    /// Is there a place for any pod that one of these gangs asks for next?
+    pub(crate) fn is_room_for_any(&mut self, gangs: &BTreeSet<GangId>) -> bool {
+        let state = self.trial.state();
+        let pods = gangs.iter().flat_map(|gang| state.next_chunk(*gang).pods().collect::<Vec<_>>());
+        let shapes = never::shapes(state, pods);
+        shapes.into_values().any(|(shape, _)| self.capacity(&shape, None) > 0)
+    }
+
     /// Does what a pod counts as in its queues depend on its node?
     fn is_charged_by_node(&self, pod: &PodShape) -> bool {
         pod.gpu.is_memory() || pod.wants_gpu() && !self.trial.state().queues.models().is_empty()
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
-        never::shapes(self.trial.state(), pods)
+        never::shapes(self.trial.state(), pods.copied())
     }
 
     fn capacity(&mut self, shape: &Shared<PodShape>, scope: Option<&[NodeId]>) -> u64 {

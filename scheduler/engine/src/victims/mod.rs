@@ -2,6 +2,7 @@
 //! The three actions differ in who may ask, who may be asked and what may be taken: a file each. Here is what they share:
 //! nobody is evicted for a claimant that does not get its whole chunk by it.
 
+mod asking;
 mod attempt;
 mod budget;
 mod by_node;
@@ -82,6 +83,14 @@ impl Action {
             Action::Consolidate => 0,
             Action::Reclaim => reclaim::min_runtime_ms(state, claim, victim),
             Action::Preempt => preempt::min_runtime_ms(state, victim),
+        }
+    }
+
+    /// May one more piece be taken from this leaf queue, of what is left to the queues?
+    fn may_give(self, state: &State, claim: &Claim, before: &Before, rest: &Before, queue: QueueId) -> bool {
+        match self {
+            Action::Reclaim => reclaim::may_give(state, claim, before, rest, queue),
+            Action::Consolidate | Action::Preempt => true,
         }
     }
 

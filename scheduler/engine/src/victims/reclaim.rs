@@ -55,12 +55,7 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
     let mut pieces: Vec<&Piece> = taken.iter().collect();
     pieces.sort_by_key(|piece| piece.queue);
     for piece in pieces {
-        let Some((x, y)) = state.queues.siblings_above(claim.queue, piece.queue) else { return false };
-        let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
-        let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
-        let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
-        let may_give = over_share || guaranteed_before(state, claim, before, x) && over_deserved();
-        if !may_give {
+        if !may_give(state, claim, before, &rest, piece.queue) {
             return false;
         }
         for (id, _) in state.queues.path(piece.queue) {
@@ -70,6 +65,15 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
         }
     }
     state.queues.path(claim.queue).all(|(id, queue)| keeps_order(state, claim, id, queue, before, &rest))
+}
+
+/// May one more piece be taken from a leaf queue, of what is left to the queues?
+pub(super) fn may_give(state: &State, claim: &Claim, before: &Before, rest: &Before, queue: QueueId) -> bool {
+    let Some((x, y)) = state.queues.siblings_above(claim.queue, queue) else { return false };
+    let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
+    let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
+    let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
+    over_share || guaranteed_before(state, claim, before, x) && over_deserved()
 }
 
 fn guaranteed_before(state: &State, claim: &Claim, before: &Before, x: QueueId) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::order::Considered;
+use super::asking::Considered;
 use super::{Before, Claim};
 use crate::filter::affinity;
 use crate::gang::Gang;
