@@ -44,4 +44,4 @@ lint: check-tools ## Check formatting, lints and, where cargo-deny is installed,
 	  echo "berth: licences not checked, cargo-deny is missing (cargo install cargo-deny --locked)"; fi
 
 bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
-	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench instructions
+	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench rebuild --bench instructions
