@@ -229,7 +229,7 @@ impl<'t, 's> Search<'t, 's> {
     }
 
     fn solve(&mut self, task: &Task, todo: Option<&Todo<'_>>) -> bool {
-        let Some(todo) = todo else { return !self.exhaustive || self.is_company_there(task) };
+        let Some(todo) = todo else { return self.is_company_there(task) };
         match todo.goal {
             Goal::Subgroups([]) | Goal::Pods([], _) => self.solve(task, todo.rest),
             Goal::Subgroups([first, others @ ..]) => {
