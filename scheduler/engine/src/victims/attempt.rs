@@ -375,7 +375,10 @@ fn place_again(
     if promised.is_none() {
         gangs.insert(claim.gang);
     }
-    let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
+    // Whoever starts anew somewhere must have all it needs for that, as in any start.
+    let state = search.trial.state();
+    let is_ready = |id: &&GangId| state.gangs.get(id).is_some_and(|gang| gang.is_ready(0));
+    let entries: Vec<_> = gangs.iter().filter(is_ready).filter_map(|id| turn(state, *id, search.rules)).collect();
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
