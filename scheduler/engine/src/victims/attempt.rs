@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::by_node::by_node;
 use super::order::{Asking, Considered, VictimIndex};
 use super::room::Room;
-use super::spare::spare;
+use super::spare::{spare, spare_surplus};
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -394,6 +394,9 @@ fn place_again(
             }
         }
         serving.set(search.trial.state(), queue, key, next);
+    }
+    if search.rules.reprieve {
+        others.extend(spare_surplus(search, set));
     }
     promised.map(|promised| (promised, others))
 }
