@@ -55,7 +55,7 @@ fn the_engine_does_what_brute_force_says() {
         players.into_iter().flat_map(|player| player.join().expect("panics are caught")).collect()
     });
     failures.sort();
-    let shown = failures.iter().take(10).map(|(seed, what)| format!("seed {seed}: {what}"));
+    let shown = failures.iter().take(100).map(|(seed, what)| format!("seed {seed}: {what}"));
     assert!(
         failures.is_empty(),
         "{} of {seeds} seeds fail\n{}\nplay the first again with:\nBRUTE_FORCE_SEED={} cargo test -p berth-tests --test brute_force",

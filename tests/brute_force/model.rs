@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use berth_engine::filter::affinity::{PodTerms, Term};
+use berth_engine::filter::affinity::Term;
 use berth_engine::gang::{Stage, Subgroup, TopologyWish};
 use berth_engine::*;
 
@@ -185,31 +185,35 @@ impl Model {
             && named.is_none_or(|names| names.contains(&node_name(node)))
     }
 
-    /// Does everybody around agree with the pod where it is?
+    /// Is nobody in the pod's domains whom it, or who, wants it elsewhere?
+    pub(crate) fn is_apart(&self, id: u64) -> bool {
+        let pod = &self.pods[&id];
+        let repels = |one: &Pod, other: &Pod| {
+            let terms = one.spec.terms.iter().flat_map(|terms| &terms.anti_affinity);
+            terms.filter(|term| speaks_of(term, other)).any(|term| self.is_near(term, one, other))
+        };
+        let mut others = self.pods.iter().filter(|(other, _)| **other != id);
+        others.all(|(_, other)| !repels(pod, other) && !repels(other, pod))
+    }
+
+    /// Is the pod near to those it must be near to? Where there are none yet but its own kind, it may be the first of them.
     pub(crate) fn is_in_company(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
-        let Some(spot) = pod.stand.holds(true) else { return false };
-        let others = || self.pods.iter().filter(|(other, _)| **other != id);
-        let near = |term: &Term, other: &Pod| {
-            other.stand.holds(true).is_some_and(|there| self.is_one_domain(&term.topology_key, spot.node, there.node))
-        };
-        let blank = PodTerms::default();
-        let terms = pod.spec.terms.as_ref().unwrap_or(&blank);
-        let apart = |term: &Term| !others().any(|(_, other)| speaks_of(term, other) && near(term, other));
-        let their_apart = |other: &Pod| {
-            let theirs = other.spec.terms.as_ref().unwrap_or(&blank);
-            !theirs.anti_affinity.iter().any(|term| speaks_of(term, pod) && near(term, other))
-        };
-        let in_one = |term: &Term, node: usize| self.is_one_domain(&term.topology_key, node, node);
-        let together = |term: &Term| {
-            let counts = |other: &Pod| other.stand.holds(true).is_some_and(|there| in_one(term, there.node));
-            let mut kin = others().filter(|(_, other)| speaks_of(term, other) && counts(other));
-            let first = kin.clone().next().is_none() && speaks_of(term, pod) && in_one(term, spot.node);
-            first || kin.any(|(_, other)| near(term, other))
-        };
-        terms.anti_affinity.iter().all(apart)
-            && others().all(|(_, other)| their_apart(other))
-            && terms.affinity.iter().all(together)
+        let in_one = |term: &Term, pod: &Pod| self.is_near(term, pod, pod);
+        pod.spec.terms.iter().flat_map(|terms| &terms.affinity).all(|term| {
+            let others = self.pods.iter().filter(|(other, _)| **other != id).map(|(_, other)| other);
+            let mut kin = others.filter(|other| speaks_of(term, other) && in_one(term, other)).peekable();
+            match kin.peek() {
+                None => speaks_of(term, pod) && in_one(term, pod),
+                Some(_) => kin.any(|other| self.is_near(term, pod, other)),
+            }
+        })
+    }
+
+    /// Are both in one domain of the term?
+    fn is_near(&self, term: &Term, one: &Pod, other: &Pod) -> bool {
+        let places = one.stand.holds(true).zip(other.stand.holds(true));
+        places.is_some_and(|(one, other)| self.is_one_domain(&term.topology_key, one.node, other.node))
     }
 
     fn is_one_domain(&self, key: &str, one: usize, other: usize) -> bool {

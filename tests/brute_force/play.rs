@@ -71,9 +71,17 @@ impl Play {
             all.extend(decisions);
         }
         for decision in &all {
-            let Decision::Evict { pods, claimant, .. } = decision else { continue };
+            let Decision::Evict { plan, pods, claimant, .. } = decision else { continue };
             match claimant {
-                Some(claimant) => self.note_claim(round, claimant.0 as usize, pods),
+                Some(claimant) => {
+                    let of_plan = all.iter().filter_map(|other| match other {
+                        Decision::Nominate { plan: its, pods, .. } if its == plan => Some(pods),
+                        _ => None,
+                    });
+                    let moved: BTreeSet<PodId> = of_plan.flatten().map(|one| one.slot.pod).collect();
+                    let lost = pods.iter().filter(|pod| !moved.contains(pod));
+                    self.note_claim(round, claimant.0 as usize, lost);
+                }
                 None => self.fresh = round + 1,
             }
         }
@@ -250,10 +258,9 @@ impl Play {
         }
     }
 
-    fn note_claim(&mut self, round: usize, claimant: usize, pods: &[PodId]) {
-        // Who has another place has only moved.
-        let lost = pods.iter().map(|pod| &self.engine.state().pods()[pod]).filter(|pod| !pod.stage.is_active());
-        let victims: BTreeSet<usize> = lost.map(|pod| pod.gang.0 as usize).collect();
+    /// Some pods have lost their place by one plan; who got another one by it has only moved, whatever becomes of that later.
+    fn note_claim<'p>(&mut self, round: usize, claimant: usize, lost: impl Iterator<Item = &'p PodId>) {
+        let victims: BTreeSet<usize> = lost.map(|pod| self.engine.state().pods()[pod].gang.0 as usize).collect();
         self.gave_way.extend(victims.into_iter().map(|victim| (victim, claimant, round)));
     }
 

@@ -85,34 +85,21 @@ impl Model {
         first.flat_map(|child| self.chunk_at(gang, child)).collect()
     }
 
-    /// Is there any way to place all of these, now or when those that leave have gone?
+    /// Is there any way to place all of these, now or when those that leave have gone? All at once: nobody of them comes first.
     pub(crate) fn has_a_way(&self, pods: &[u64]) -> bool {
-        let mut picky = pods.iter().filter_map(|pod| self.pods[pod].spec.terms.as_ref());
-        // Who comes first matters only where somebody must be with somebody.
-        let in_any_order = picky.any(|terms| !terms.affinity.is_empty());
-        self.clone().try_all(pods, in_any_order, None)
+        self.clone().try_all(pods, pods, None)
     }
 
-    fn try_all(&mut self, left: &[u64], in_any_order: bool, last: Option<(u64, Spot)>) -> bool {
-        if left.is_empty() {
-            return true;
-        }
-        let firsts = if in_any_order { left.len() } else { 1 };
-        for first in 0..firsts {
-            let id = left[first];
-            let rest: Vec<u64> = left.iter().copied().filter(|other| *other != id).collect();
-            // Of two pods that ask for the same, the later one is not tried before the earlier one's node.
-            let after = last
-                .as_ref()
-                .filter(|(other, _)| !in_any_order && self.are_alike(*other, id))
-                .map(|(_, spot)| spot.node);
-            for spot in self.distinct_spots(id).into_iter().filter(|spot| after.is_none_or(|node| spot.node >= node)) {
-                self.put(id, Stand::at(Stage::Nominated { counted: true }, spot.clone()));
-                if self.is_right(id) && self.try_all(&rest, in_any_order, Some((id, spot))) {
-                    return true;
-                }
-                self.put(id, Stand::PENDING);
+    fn try_all(&mut self, all: &[u64], left: &[u64], last: Option<(u64, Spot)>) -> bool {
+        let Some((&id, rest)) = left.split_first() else { return all.iter().all(|id| self.is_in_company(*id)) };
+        // Of two pods that ask for the same, the later one is not tried before the earlier one's node.
+        let after = last.as_ref().filter(|(other, _)| self.are_alike(*other, id)).map(|(_, spot)| spot.node);
+        for spot in self.distinct_spots(id).into_iter().filter(|spot| after.is_none_or(|node| spot.node >= node)) {
+            self.put(id, Stand::at(Stage::Nominated { counted: true }, spot.clone()));
+            if self.is_right(id) && self.try_all(all, rest, Some((id, spot))) {
+                return true;
             }
+            self.put(id, Stand::PENDING);
         }
         false
     }
@@ -123,14 +110,14 @@ impl Model {
         }
     }
 
-    /// May the pod be where it is, with all that are there?
+    /// May the pod be where it is, with all that are there? Whoever it must be with may come after it.
     pub(crate) fn is_right(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
         let Some(spot) = &pod.stand.place else { return false };
         self.is_admitted(pod, spot.node)
             && self.may_leave(pod, spot.node)
             && self.is_enough(spot.node, true)
-            && self.is_in_company(id)
+            && self.is_apart(id)
             && self.is_together(pod)
             && self.is_allowed(id)
     }

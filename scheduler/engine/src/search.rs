@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
-use crate::gang::{Chunk, Stage, Tree};
+use crate::gang::{Chunk, Gang, Stage, Tree};
 use crate::miss::{Bound, Miss};
 use crate::never;
 use crate::placement::Placer;
@@ -211,10 +211,11 @@ impl<'t, 's> Search<'t, 's> {
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
     }
 
-    /// Is there a place for any pod that one of these gangs asks for next?
+    /// Is there a place for any pod of these gangs that waits?
     pub(crate) fn is_room_for_any(&mut self, gangs: &BTreeSet<GangId>) -> bool {
         let state = self.trial.state();
-        let pods = gangs.iter().flat_map(|gang| state.next_chunk(*gang).pods().collect::<Vec<_>>());
+        let waits = |pod: &PodId| state.pods.get(pod).is_some_and(|pod| pod.stage == Stage::Pending);
+        let pods = gangs.iter().filter_map(|gang| state.gangs.get(gang)).flat_map(Gang::pods).filter(waits);
         let shapes = never::shapes(state, pods);
         shapes.into_values().any(|(shape, _)| self.capacity(&shape, None) > 0)
     }
@@ -237,7 +238,7 @@ impl<'t, 's> Search<'t, 's> {
     }
 
     fn solve(&mut self, task: &Task, todo: Option<&Todo<'_>>) -> bool {
-        let Some(todo) = todo else { return !self.exhaustive || self.is_company_there(task) };
+        let Some(todo) = todo else { return self.is_company_there(task) };
         match todo.goal {
             Goal::Subgroups([]) | Goal::Pods([], _) => self.solve(task, todo.rest),
             Goal::Subgroups([first, others @ ..]) => {

@@ -29,15 +29,13 @@ fn started(step: &Step<'_, '_>, id: GangId) -> Vec<String> {
     let mut wrong = Vec::new();
     let Some(gang) = step.ledger.gang(id).filter(|_| !step.keeps_promises(id)) else { return wrong };
     let name = step.ledger.gang_name(id);
-    let had = have(&gang.tree, &active(step.ledger, id, |pod| step.stood(pod)));
     let have = have(&gang.tree, &active(step.ledger, id, |pod| step.ledger.stand(pod)));
     let given: BTreeSet<PodId> =
         step.plan.given.iter().filter(|given| given.gang == id).map(|given| given.pod).collect();
     let moves = given.iter().any(|pod| step.plan.evicted.contains(pod));
     for (at, branch) in gang.tree.branches().iter().enumerate() {
         let mut below = below(&gang.tree, at).into_iter().flat_map(|leaf| &step.ledger.members(id)[leaf]);
-        // Who only moves may be as short of its need as it was.
-        let short = have[at] < branch.min_member && !(moves && have[at] >= had[at]);
+        let short = have[at] < branch.min_member;
         if short && below.any(|pod| given.contains(pod)) {
             let of = if branch.name.is_empty() { String::new() } else { format!(" in `{}`", branch.name) };
             wrong.push(format!("{name} is started with {} of {}{of}", have[at], branch.min_member));

@@ -83,7 +83,6 @@ fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
 pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
     let given: BTreeMap<PodId, NodeId> = step.plan.given.iter().map(|given| (given.pod, given.spot.node)).collect();
     let mut wrong = Vec::new();
-    let mut alone: Vec<(PodId, &Term)> = Vec::new();
     for (&pod, &node) in &given {
         let name = step.ledger.pod_name(pod);
         wrong.extend(repelled(step.ledger, pod, node).into_iter().map(|other| {
@@ -101,22 +100,11 @@ pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
             if matching.iter().any(|(_, there)| share(step.ledger, term, node, *there)) {
                 continue;
             }
-            // The first of its kind may start in any domain: nobody like it was there before this plan.
-            let new = |other: &PodId| given.contains_key(other) && !step.plan.evicted.contains(other);
-            if here(node) && fits(step.ledger, term, pod) && matching.iter().all(|(other, _)| new(other)) {
-                alone.push((pod, term));
+            // The first of its kind may start in any domain; of several that start together none is the first.
+            if here(node) && fits(step.ledger, term, pod) && matching.is_empty() {
                 continue;
             }
             wrong.push(format!("{name} is put on {}, with nobody it must be with", step.ledger.node_name(node)));
-        }
-    }
-    for (index, (pod, term)) in alone.iter().enumerate() {
-        let like = |(other, theirs): &&(PodId, &Term)| {
-            other != pod && fits(step.ledger, term, *other) && fits(step.ledger, theirs, *pod)
-        };
-        if let Some((other, _)) = alone[..index].iter().find(like) {
-            let (name, other) = (step.ledger.pod_name(*pod), step.ledger.pod_name(*other));
-            wrong.push(format!("{name} and {other} must be together and are not"));
         }
     }
     wrong

@@ -72,8 +72,8 @@ impl Reclaim<'_> {
         Some((x, y))
     }
 
-    fn is_guaranteed(&self, x: QueueId) -> bool {
-        let with = self.step.had(x).all.plus(self.asks);
+    fn is_guaranteed(&self, x: QueueId, asks: &Amounts) -> bool {
+        let with = self.step.had(x).all.plus(asks);
         let within = |resource| {
             let deserved = quota(self.ledger(), x, resource).deserved;
             deserved.is_none_or(|deserved| with.get(resource) <= deserved)
@@ -93,7 +93,7 @@ impl Reclaim<'_> {
     pub(super) fn may_ask(&self, victim: QueueId) -> bool {
         let Some((x, y)) = self.sides(victim) else { return false };
         let has = self.step.had(y).all;
-        if !self.is_guaranteed(x) {
+        if !self.is_guaranteed(x, self.asks) {
             return self.is_above_share(y, &has);
         }
         let asked = (0..resources(self.ledger())).filter(|resource| self.asks.get(*resource) > 0);
@@ -129,7 +129,20 @@ impl Reclaim<'_> {
         let above_deserved = (0..resources(self.ledger())).any(|resource| {
             quota(self.ledger(), y, resource).deserved.is_some_and(|deserved| has.get(resource) > deserved)
         });
-        self.is_above_share(y, has) || self.is_guaranteed(x) && above_deserved
+        // With what the claimant is charged where it is, too: what is not deserved there could be taken back at once.
+        let guaranteed = self.is_guaranteed(x, self.asks) && self.is_guaranteed(x, &self.charged());
+        self.is_above_share(y, has) || guaranteed && above_deserved
+    }
+
+    /// What the claimant is charged where it gets its places.
+    fn charged(&self) -> Amounts {
+        let mut sum = Amounts::zero();
+        for given in self.step.plan.given.iter().filter(|given| Some(given.gang) == self.step.plan.claimant) {
+            if let Some(pod) = self.ledger().pod(given.pod) {
+                sum.add(&self.ledger().charge(&pod.shape, given.spot.node), 1);
+            }
+        }
+        sum
     }
 
     /// R5 for one queue on the claimant's way up and all of its siblings that lose something.

@@ -6,7 +6,7 @@ use super::asking::{Asking, Considered};
 use super::by_node::by_node;
 use super::order::VictimIndex;
 use super::room::Room;
-use super::spare::spare;
+use super::spare::{spare, spare_surplus};
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -393,7 +393,10 @@ fn place_again(
     if promised.is_some() && !search.is_room_for_any(&gangs) {
         return promised.map(|promised| (promised, others)); // whose turn it is does not matter
     }
-    let entries: Vec<_> = gangs.iter().filter_map(|id| turn(search.trial.state(), *id, search.rules)).collect();
+    // Whoever starts anew somewhere must have all it needs for that, as in any start.
+    let state = search.trial.state();
+    let is_ready = |id: &&GangId| state.gangs.get(id).is_some_and(|gang| gang.is_ready(0));
+    let entries: Vec<_> = gangs.iter().filter(is_ready).filter_map(|id| turn(state, *id, search.rules)).collect();
     let mut serving = Serving::among(search.trial.state(), entries.into_iter(), waiting.heads());
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
@@ -409,6 +412,9 @@ fn place_again(
             }
         }
         serving.set(search.trial.state(), queue, key, next);
+    }
+    if search.rules.reprieve {
+        others.extend(spare_surplus(search, set));
     }
     promised.map(|promised| (promised, others))
 }

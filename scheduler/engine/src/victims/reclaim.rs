@@ -17,8 +17,8 @@ pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
 /// Other queues which, as siblings of the claimant's, have something that is not theirs by right.
 pub(super) fn may_ask(state: &State, claim: &Claim, queue: QueueId) -> bool {
     let Some((x, y)) = state.queues.siblings_above(claim.queue, queue) else { return false };
-    let Some(theirs) = state.queues.get(y) else { return false };
-    if !is_guaranteed(state, claim, x) {
+    let (Some(mine), Some(theirs)) = (state.queues.get(x), state.queues.get(y)) else { return false };
+    if !is_guaranteed(state, Some(&mine.allocated), &claim.asks, x) {
         return is_above(&theirs.allocated, |resource| state.queues.allocatable(theirs, resource));
     }
     let due = |resource: usize| state.queues.quota(theirs, resource).deserved.filter(|_| claim.asks.get(resource) > 0);
@@ -27,10 +27,10 @@ pub(super) fn may_ask(state: &State, claim: &Claim, queue: QueueId) -> bool {
     bounded().any(|(have, due)| have > due) || !bounded().any(|(have, due)| have < due)
 }
 
-/// Does the claimant's side stay within what it deserves?
-fn is_guaranteed(state: &State, claim: &Claim, x: QueueId) -> bool {
-    let Some(mine) = state.queues.get(x) else { return false };
-    let with = mine.allocated.plus(&claim.asks);
+/// Does the claimant's side, which had so much, stay within what it deserves?
+fn is_guaranteed(state: &State, had: Option<&Amounts>, asks: &Amounts, x: QueueId) -> bool {
+    let Some((mine, had)) = state.queues.get(x).zip(had) else { return false };
+    let with = had.plus(asks);
     (0..state.queues.resources()).all(|resource| {
         let deserved = state.queues.quota(mine, resource).deserved;
         deserved.is_none_or(|deserved| with.get(resource) <= deserved)
@@ -49,13 +49,16 @@ pub(super) fn min_runtime_ms(state: &State, claim: &Claim, victim: QueueId) -> u
 }
 
 /// Before each piece its queue must still be above its share, or above what it deserves if the claimant is guaranteed; and
-/// afterwards the claimant must not be further above its share than those it took from.
+/// afterwards the claimant must not be further above its share than those it took from. Guaranteed with what it is charged
+/// where it is now, too: else those it took from could take it back by the same right.
 pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[Piece]) -> bool {
     let mut rest = before.clone();
+    let charged = claim.chunk.pods().fold(Amounts::zero(), |sum, pod| sum.plus(&super::holds(state, pod)));
+    let is_guaranteed = |x| [&claim.asks, &charged].iter().all(|asks| is_guaranteed(state, before.get(&x), asks, x));
     let mut pieces: Vec<&Piece> = taken.iter().collect();
     pieces.sort_by_key(|piece| piece.queue);
     for piece in pieces {
-        if !may_give(state, claim, before, &rest, piece.queue) {
+        if !gives(state, claim, &rest, piece.queue, is_guaranteed) {
             return false;
         }
         for (id, _) in state.queues.path(piece.queue) {
@@ -67,22 +70,18 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
     state.queues.path(claim.queue).all(|(id, queue)| keeps_order(state, claim, id, queue, before, &rest))
 }
 
-/// May one more piece be taken from a leaf queue, of what is left to the queues?
+/// May one more piece be taken from a leaf queue, of what is left to the queues? As far as can be said before the claimant has
+/// its place.
 pub(super) fn may_give(state: &State, claim: &Claim, before: &Before, rest: &Before, queue: QueueId) -> bool {
+    gives(state, claim, rest, queue, |x| is_guaranteed(state, before.get(&x), &claim.asks, x))
+}
+
+fn gives(state: &State, claim: &Claim, rest: &Before, queue: QueueId, is_guaranteed: impl Fn(QueueId) -> bool) -> bool {
     let Some((x, y)) = state.queues.siblings_above(claim.queue, queue) else { return false };
     let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
     let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
     let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
-    over_share || guaranteed_before(state, claim, before, x) && over_deserved()
-}
-
-fn guaranteed_before(state: &State, claim: &Claim, before: &Before, x: QueueId) -> bool {
-    let (Some(mine), Some(had)) = (state.queues.get(x), before.get(&x)) else { return false };
-    let with = had.plus(&claim.asks);
-    (0..state.queues.resources()).all(|resource| {
-        let deserved = state.queues.quota(mine, resource).deserved;
-        deserved.is_none_or(|deserved| with.get(resource) <= deserved)
-    })
+    over_share || is_guaranteed(x) && over_deserved()
 }
 
 /// Among the siblings of one queue on the claimant's way up: whoever loses something must stay fuller than the claimant, if
