@@ -26,3 +26,4 @@ pub use quantity::Quantity;
 pub use reload::needs_restart;
 pub use rules::engine_config;
 pub use scheduler::SchedulerConfiguration;
+pub use yaml::FILE_BYTES_MAX;

@@ -8,7 +8,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use crate::problem::{Place, Problem};
 
 /// Bytes a file may have. A configuration has a few thousand; this keeps a wrong file from filling the memory.
-const BYTES_MAX: usize = 1 << 20;
+pub const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Something in a file.
 #[derive(Debug, Clone)]
@@ -98,8 +98,8 @@ impl Node {
 /// If it is no YAML, has no document or several, or uses what a configuration has no use for (aliases, tags). One
 /// problem: what follows a broken place cannot be trusted.
 pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
-    if text.len() > BYTES_MAX {
-        let said = format!("the file has {} bytes, more than {BYTES_MAX}; check that it is the right file", text.len());
+    if text.len() > FILE_BYTES_MAX {
+        let said = format!("the file has more than {FILE_BYTES_MAX} bytes; check that it is the right one");
         return Err(Problem::at(Place::START, said));
     }
     let mut options = Options::default();

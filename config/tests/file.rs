@@ -90,7 +90,7 @@ fn is_field(line: &str) -> bool {
     let depth = line.len() - text.len();
     let name = text.split(':').next().unwrap_or_default();
     let unset = ["identity", "resourceNamespace", "kubeconfig", "path"].contains(&name);
-    depth % 2 == 0 && text.contains(':') && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !unset
+    depth.is_multiple_of(2) && text.contains(':') && name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !unset
 }
 
 #[test]
