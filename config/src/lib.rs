@@ -6,6 +6,8 @@
 
 mod check;
 mod contradictions;
+#[cfg(feature = "crd")]
+pub mod crd;
 mod describe;
 mod load;
 pub mod names;
