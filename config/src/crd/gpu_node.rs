@@ -1,7 +1,7 @@
 //! What a node's agent says of its GPUs: facts, never wishes.
 
-// What kube derives has items of its own that nobody reaches.
-#![allow(unreachable_pub)]
+// What kube derives has items of its own that nobody reaches; columns of a table may well be of the same type.
+#![allow(unreachable_pub, clippy::duplicated_attributes)]
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

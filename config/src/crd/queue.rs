@@ -1,7 +1,7 @@
 //! The queue as its owner writes it, and what the scheduler says of it.
 
-// What kube derives has items of its own that nobody reaches.
-#![allow(unreachable_pub)]
+// What kube derives has items of its own that nobody reaches; columns of a table may well be of the same type.
+#![allow(unreachable_pub, clippy::duplicated_attributes)]
 
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
