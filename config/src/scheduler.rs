@@ -109,7 +109,7 @@ pub enum UnknownQueue {
 pub struct Groups {
     /// The conventions understood; where a pod follows several, the first of this list counts. One whose API is not served
     /// by the cluster is passed over.
-    #[schemars(extend("uniqueItems" = true))]
+    #[schemars(length(max = 16), extend("uniqueItems" = true))]
     pub accept: Vec<GroupConvention>,
 }
 

@@ -217,8 +217,8 @@ pub(crate) const KIND: &str = "x-kind";
 
 written!(Duration, "duration", "string", r"^(0|([0-9]+(\.[0-9]+)?(h|m|s|ms))+)$");
 written!(Lasting, "duration-or-forever", "string", r"^(forever|0|([0-9]+(\.[0-9]+)?(h|m|s|ms))+)$");
-written!(Bytes, "bytes", ["string", "integer"], r"^[0-9]+(\.[0-9]+)?([kMGTPE]i?|Ki|[eE][0-9]+)?$");
-written!(Factor, "factor", ["string", "number"], r"^[0-9]*\.?[0-9]*(m|k|[eE]-?[0-9]+)?$");
+written!(Bytes, "bytes", ["string", "integer"], r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i|[eE][0-9]+)?$");
+written!(Factor, "factor", ["string", "number"], r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|[eE]-?[0-9]+)?$");
 
 #[cfg(test)]
 mod tests {
