@@ -77,7 +77,10 @@ pub(super) fn attempt(
         VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.is_uniform() => {
-            let givers = asked.givers(context.state, &claim);
+            let givers = match action {
+                Action::Consolidate => leaves.into_iter().collect(), // nobody loses anything
+                _ => asked.givers(context.state, &claim),
+            };
             by_node(context, &mut costs, action, &claim, &givers, room.clone())
         }
         VictimOrder::LeastLoss => None,
@@ -243,7 +246,11 @@ fn with_surplus(considered: &[Considered], set: &[usize]) -> Vec<usize> {
     all.into_iter().collect()
 }
 
-/// After every step: everything so far that may go together.
+/// Thinking one unit away and placing it again is as much work as trying about so many places.
+const STEPS_PER_UNIT: u64 = 16;
+
+/// After every step: everything so far that may go together. Where victims that are not needed stay, large sets grow by more
+/// than one between two tries.
 fn across_nodes(
     context: &mut Context<'_>,
     action: Action,
@@ -251,35 +258,37 @@ fn across_nodes(
     asked: &mut Asked<'_>,
     mut room: Room,
 ) -> Option<Outcome> {
-    let mut steps = 0;
+    let mut tried = 0;
     let mut chosen: Vec<usize> = Vec::new();
     let mut left_out: BTreeSet<GangId> = BTreeSet::new();
     // Where room is all that is missing, whoever is where the claimant cannot be would be reprieved: it is left alone at once.
     let state = &context.state;
     let within = state.queues.over_limit(claim.queue, &claim.asks).next().is_none();
     let only_room = context.rules.reprieve && within && state.repelling.is_empty();
-    while asked.reach(context.state, steps + 1) {
-        let unit = &asked.units[steps];
-        chosen.push(steps);
-        steps += 1;
-        let budgeted = !context.state.budgets.is_empty();
-        if left_out.contains(&unit.gang) || budgeted && !may_go(context.state, &units(&asked.units, &chosen)) {
-            left_out.insert(unit.gang); // what goes after it in its gang stays, too
-            chosen.pop();
-            continue;
+    for newest in 0.. {
+        let more = asked.reach(context.state, newest + 1);
+        if let Some(unit) = asked.units.get(newest) {
+            chosen.push(newest);
+            let budgeted = !context.state.budgets.is_empty();
+            if left_out.contains(&unit.gang) || budgeted && !may_go(context.state, &units(&asked.units, &chosen)) {
+                left_out.insert(unit.gang); // what goes after it in its gang stays, too
+                chosen.pop();
+            } else {
+                room.free(context.state, unit);
+            }
         }
-        room.free(context.state, unit);
-        if !room.could_do() {
-            continue;
+        let gap = if more && context.rules.reprieve { tried / 8 } else { 0 };
+        if chosen.len() > tried + gap && room.could_do() {
+            tried = chosen.len();
+            let useful = |index: &usize| !only_room || room.is_useful(&asked.units[*index]);
+            let set = with_surplus(&asked.units, &chosen.iter().copied().filter(useful).collect::<Vec<_>>());
+            context.steps.left = context.steps.left.saturating_sub(set.len() as u64 * STEPS_PER_UNIT);
+            if let Some(outcome) = try_set(context, action, claim, &units(&asked.units, &set)) {
+                return Some(outcome);
+            }
         }
-        let useful = |index: &usize| !only_room || room.is_useful(&asked.units[*index]);
-        let set = with_surplus(&asked.units, &chosen.iter().copied().filter(useful).collect::<Vec<_>>());
-        context.steps.left = context.steps.left.saturating_sub(set.len() as u64);
-        if let Some(outcome) = try_set(context, action, claim, &units(&asked.units, &set)) {
-            return Some(outcome);
-        }
-        if context.steps.left == 0 {
-            return None;
+        if !more || context.steps.left == 0 {
+            break;
         }
     }
     None
