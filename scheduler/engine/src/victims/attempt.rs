@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::by_node::by_node;
 use super::order::{Asking, Considered, VictimIndex};
 use super::room::Room;
-use super::spare::{spare, spare_surplus};
+use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -369,7 +369,8 @@ fn place_again(
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
     }
     if search.rules.reprieve {
-        spare(search.trial, claim, set, &search.homes, before);
+        let came: Vec<PodId> = claim.chunk.pods().collect();
+        spare(search.trial, &came, set, &search.homes, before);
     }
     let mut gangs: BTreeSet<GangId> = away(search).collect();
     if promised.is_none() {
@@ -395,8 +396,11 @@ fn place_again(
         }
         serving.set(search.trial.state(), queue, key, next);
     }
-    if search.rules.reprieve {
-        others.extend(spare_surplus(search, set));
+    if search.rules.reprieve && !others.is_empty() {
+        let is_elsewhere = |pod: &PodId| search.homes.get(pod) != Some(&search.trial.state().whereabouts(*pod));
+        // A pod above a minimum that finds no place is no reason for those after it to go.
+        let came: Vec<PodId> = claim.chunk.pods().chain(others.keys().copied().filter(is_elsewhere)).collect();
+        spare(search.trial, &came, set, &search.homes, before);
     }
     promised.map(|promised| (promised, others))
 }
