@@ -1,8 +1,11 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test brute-force lint bench check-tools
+.PHONY: help demo build test brute-force lint generated bench check-tools
 
 RUST_OLDEST := 1.89.0
+
+# Our custom resources need k8s-openapi, which the berth command does without: one build with it for tests and lints.
+CRD := berth-config/crd
 
 REPORT := target/berth-report.html
 
@@ -29,7 +32,7 @@ demo: build ## Simulate the built-in example cluster and say where the report is
 export PROPTEST_RNG_SEED ?= 42
 
 test: check-tools ## Run every test (parts that need ../shared say so where it is absent)
-	cargo test --workspace --locked
+	cargo test --workspace --features $(CRD) --locked
 	@shared=$${BERTH_SHARED:-../shared}; [ -d "$$shared/traces/openb" ] || \
 	  echo "berth: tests against published numbers were skipped: no openb trace in $$shared/traces/openb (BERTH_SHARED names another place)"
 
@@ -38,10 +41,15 @@ brute-force: check-tools ## Compare the engine with brute force on 100,000 tiny 
 
 lint: check-tools ## Check formatting, lints and, where cargo-deny is installed, licences
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	cargo clippy --workspace --all-targets --features $(CRD) --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features $(CRD) --locked --quiet
+	@! cargo tree --locked -p berth -e normal,build --prefix none | grep -E '^(kube|k8s-openapi) ' || { \
+	  echo "berth: the offline command must build without kube" >&2; exit 1; }
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else \
 	  echo "berth: licences not checked, cargo-deny is missing (cargo install cargo-deny --locked)"; fi
 
+generated: check-tools ## Write anew what is made from the code: docs/configuration.md, deploy/crds, expected messages
+	BERTH_UPDATE=1 cargo test --locked -p berth-config --features crd --test file --test crds
+
 bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
-	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench instructions
+	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench rebuild --bench instructions

@@ -316,11 +316,11 @@ impl Engine {
     }
 
     fn change_gang(&mut self, gang: GangId, spec: GangSpec) -> Result<(), EventError> {
-        let known = self.state.gangs.get_mut(&gang).ok_or(EventError::NoSuchGang { gang })?;
+        let known = self.state.gangs.get(&gang).ok_or(EventError::NoSuchGang { gang })?;
         if known.spec.queue != spec.queue || known.spec.preemptible != spec.preemptible || !known.has_tree(&spec.tree) {
             return Err(EventError::GangFixed { name: spec.name.to_string() });
         }
-        known.change(spec);
+        self.state.change_gang(gang, |known| known.change(spec));
         self.waiting.changed(gang);
         Ok(())
     }
@@ -448,10 +448,11 @@ impl Engine {
         let place = there.place.filter(|_| matches!(there.stage, Stage::Placed | Stage::Running));
         let place = place.ok_or(EventError::NotPlaced { pod })?;
         self.state.set(pod, Whereabouts::at(Stage::Running, place));
-        let gang = self.state.pods.get(&pod).map(|pod| pod.gang);
-        if let Some(gang) = gang.and_then(|gang| self.state.gangs.get_mut(&gang)) {
-            gang.spec.started.get_or_insert(now);
-            (gang.failures, gang.not_before) = (0, None);
+        if let Some(gang) = self.state.pods.get(&pod).map(|pod| pod.gang) {
+            self.state.change_gang(gang, |gang| {
+                gang.spec.started.get_or_insert(now);
+                (gang.failures, gang.not_before) = (0, None);
+            });
         }
         Ok(())
     }

@@ -12,10 +12,9 @@ use crate::units::{GangId, PodId};
 /// Might the chunk fit, were it alone?
 pub(crate) fn might_fit_alone(state: &State, placer: &mut Placer, gang: GangId, chunk: &Chunk) -> bool {
     let Some(gang) = state.gangs.get(&gang) else { return false };
-    let all: Vec<PodId> = chunk.pods().collect();
     let there =
         |placer: &mut Placer, shape: &_, count| placer.emptied(&state.cluster, &state.topologies, shape).1 >= count;
-    if !shapes(state, all.iter()).into_values().all(|(shape, count)| there(placer, &shape, count)) {
+    if !shapes(state, chunk.pods()).into_values().all(|(shape, count)| there(placer, &shape, count)) {
         return false;
     }
     gang.tree.branches().iter().enumerate().all(|(at, branch)| {
@@ -31,17 +30,14 @@ pub(crate) fn might_fit_alone(state: &State, placer: &mut Placer, gang: GangId, 
                 placer.emptied_domain(&state.cluster, &state.topologies, shape, domain) >= count
             })
         };
-        shapes(state, pods.iter()).into_values().all(|(shape, count)| domain(placer, &shape, count))
+        shapes(state, pods.into_iter()).into_values().all(|(shape, count)| domain(placer, &shape, count))
     })
 }
 
 /// The shapes of some pods, by number, each with how many have it.
-pub(crate) fn shapes<'p>(
-    state: &State,
-    pods: impl Iterator<Item = &'p PodId>,
-) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
+pub(crate) fn shapes(state: &State, pods: impl Iterator<Item = PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
     let mut shapes: BTreeMap<u32, (Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in pods.filter_map(|pod| state.pods.get(pod)) {
+    for pod in pods.filter_map(|pod| state.pods.get(&pod)) {
         shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
     }
     shapes

@@ -71,7 +71,7 @@ fn wider_topology(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Optio
 /// Whoever would have to go, cheapest loss first and then only those really needed.
 fn without_others(context: &mut Context<'_>, id: GangId, chunk: &Chunk) -> Option<Remedy> {
     let mut others: Vec<(i128, GangId)> = Vec::new();
-    for other in context.state.evictable.values().flatten().filter(|other| **other != id) {
+    for (_, other) in context.state.evictable.values().flatten().filter(|(_, other)| *other != id) {
         let Some(gang) = context.state.gangs.get(other) else { continue };
         let pods: Vec<PodId> = gang.pods().collect();
         others.push((unit_loss(context.state, context.rules, context.now, gang, &pods), *other));

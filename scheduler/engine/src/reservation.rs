@@ -161,21 +161,17 @@ fn work_out(context: &mut Context<'_>, id: GangId, undated: bool) -> Option<Rese
 
 /// Who leaves when: known ends first, soonest first; then, if wanted, those of unknown end, those that have run longest first.
 fn departures(state: &State, now: Timestamp, unknown_too: bool) -> Vec<(Option<Timestamp>, GangId)> {
-    let running = state.gangs.iter().filter(|(_, gang)| gang.members.iter().any(|members| members.holding > 0));
-    let mut departures: Vec<(bool, Timestamp, GangId)> = running
-        .filter_map(|(id, gang)| match end(gang) {
-            // Whoever should have ended by now may end any moment.
-            Some(end) => Some((false, end.max(Timestamp(now.0 + 1)), *id)),
-            None => unknown_too.then_some((true, gang.spec.started.unwrap_or(now), *id)),
-        })
-        .collect();
+    // Whoever should have ended by now may end any moment.
+    let known = state.ends.iter().map(|(end, id)| (Some((*end).max(Timestamp(now.0 + 1))), *id));
+    let mut departures: Vec<(Option<Timestamp>, GangId)> = known.collect();
     departures.sort_unstable();
-    departures.into_iter().map(|(unknown, end, id)| ((!unknown).then_some(end), id)).collect()
-}
-
-/// When a gang is expected to end.
-fn end(gang: &Gang) -> Option<Timestamp> {
-    Some(Timestamp(gang.spec.started?.0.saturating_add(gang.spec.expected_runtime_ms?)))
+    if unknown_too {
+        let others = state.gangs.iter().filter(|(_, gang)| gang.holding() > 0 && gang.end().is_none());
+        let mut others: Vec<_> = others.map(|(id, gang)| (gang.spec.started.unwrap_or(now), *id)).collect();
+        others.sort_unstable();
+        departures.extend(others.into_iter().map(|(_, id)| (None, id)));
+    }
+    departures
 }
 
 fn is_valid(state: &State, id: GangId, reservation: &Reservation, now: Timestamp) -> bool {
@@ -217,7 +213,7 @@ impl Returning {
         let (Some(from), Some(node)) = (from, state.cluster.nodes().get(&node)) else { return returning };
         for id in &node.pods {
             let gang = state.pods.get(&id.owner()).and_then(|pod| state.gangs.get(&pod.gang));
-            let ends = gang.and_then(end).is_some_and(|end| end <= from);
+            let ends = gang.and_then(Gang::end).is_some_and(|end| end <= from);
             if let Some(place) = state.cluster.placed().get(id).filter(|place| ends && place.hold.is_later()) {
                 returning.cpu_milli += place.shape.cpu_milli;
                 returning.memory_bytes += place.shape.memory_bytes;

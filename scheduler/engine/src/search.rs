@@ -6,13 +6,13 @@ mod domains;
 
 pub(crate) use domains::is_torn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
-use crate::gang::{Chunk, Stage, Tree};
+use crate::gang::{Chunk, Gang, Stage, Tree};
 use crate::miss::{Bound, Miss};
 use crate::never;
 use crate::placement::Placer;
@@ -213,13 +213,22 @@ impl<'t, 's> Search<'t, 's> {
         shapes.into_values().all(|(shape, count)| self.capacity(&shape, None) >= count)
     }
 
+    /// Is there a place for any pod of these gangs that waits?
+    pub(crate) fn is_room_for_any(&mut self, gangs: &BTreeSet<GangId>) -> bool {
+        let state = self.trial.state();
+        let waits = |pod: &PodId| state.pods.get(pod).is_some_and(|pod| pod.stage == Stage::Pending);
+        let pods = gangs.iter().filter_map(|gang| state.gangs.get(gang)).flat_map(Gang::pods).filter(waits);
+        let shapes = never::shapes(state, pods);
+        shapes.into_values().any(|(shape, _)| self.capacity(&shape, None) > 0)
+    }
+
     /// Does what a pod counts as in its queues depend on its node?
     fn is_charged_by_node(&self, pod: &PodShape) -> bool {
         pod.gpu.is_memory() || pod.wants_gpu() && !self.trial.state().queues.models().is_empty()
     }
 
     fn shapes<'p>(&self, pods: impl Iterator<Item = &'p PodId>) -> BTreeMap<u32, (Shared<PodShape>, u64)> {
-        never::shapes(self.trial.state(), pods)
+        never::shapes(self.trial.state(), pods.copied())
     }
 
     fn capacity(&mut self, shape: &Shared<PodShape>, scope: Option<&[NodeId]>) -> u64 {

@@ -10,7 +10,7 @@ use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
 use crate::queue::amounts::{self, Amounts};
 use crate::queue::{QueueSpec, Queues, UsageBook};
 use crate::topology::Topologies;
-use crate::units::{GangId, NodeId, PodId, QueueId};
+use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
 /// A pod that waits or runs.
 #[derive(Debug, Clone)]
@@ -88,8 +88,10 @@ pub struct State {
     pub(crate) names: BTreeMap<String, NodeId>,
     /// Pods whose anti-affinity keeps others away.
     pub(crate) repelling: BTreeSet<PodId>,
-    /// Preemptible gangs with active pods, by leaf queue; no queue without any.
-    pub(crate) evictable: BTreeMap<QueueId, BTreeSet<GangId>>,
+    /// Preemptible gangs with active pods, by leaf queue, those of the lowest priority first; no queue without any.
+    pub(crate) evictable: BTreeMap<QueueId, BTreeSet<(i64, GangId)>>,
+    /// When gangs that hold something are expected to end, where anybody knows.
+    pub(crate) ends: BTreeSet<(Timestamp, GangId)>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
     /// Gangs that have been given places and may not run yet.
@@ -156,14 +158,8 @@ impl State {
             self.promised.insert(gang_id);
         }
         let (queue, fixed) = (gang.spec.queue, !gang.spec.preemptible);
-        match (old.stage.is_active(), new.stage.is_active(), gang.active()) {
-            (false, true, 1) if !fixed => {
-                self.evictable.entry(queue).or_default().insert(gang_id);
-            }
-            (true, false, 0) => {
-                self.no_longer_evictable(queue, gang_id);
-            }
-            _ => {}
+        if gang.active() <= 1 || gang.holding() <= 1 {
+            self.list(gang_id);
         }
         if let Some(place) = old.place.as_ref() {
             if old.stage.is_counted() {
@@ -220,20 +216,42 @@ impl State {
         self.gangs.insert(id, Gang::new(spec, tree));
     }
 
-    fn no_longer_evictable(&mut self, queue: QueueId, gang: GangId) {
-        if let Some(gangs) = self.evictable.get_mut(&queue) {
-            gangs.remove(&gang);
+    /// Changes what is known of a gang; its queue and its tree stay.
+    pub(crate) fn change_gang(&mut self, id: GangId, change: impl FnOnce(&mut Gang)) {
+        self.unlist(id);
+        self.gangs.get_mut(&id).map(change);
+        self.list(id);
+    }
+
+    /// Puts a gang in the lists of those that may give way and of those whose end is known, or takes it out.
+    fn list(&mut self, id: GangId) {
+        self.unlist(id);
+        let Some(gang) = self.gangs.get(&id) else { return };
+        if gang.spec.preemptible && gang.active() > 0 {
+            self.evictable.entry(gang.spec.queue).or_default().insert((gang.spec.priority, id));
+        }
+        if let Some(end) = gang.end().filter(|_| gang.holding() > 0) {
+            self.ends.insert((end, id));
+        }
+    }
+
+    fn unlist(&mut self, id: GangId) {
+        let Some(gang) = self.gangs.get(&id) else { return };
+        if let Some(gangs) = self.evictable.get_mut(&gang.spec.queue) {
+            gangs.remove(&(gang.spec.priority, id));
             if gangs.is_empty() {
-                self.evictable.remove(&queue);
+                self.evictable.remove(&gang.spec.queue);
             }
+        }
+        if let Some(end) = gang.end() {
+            self.ends.remove(&(end, id));
         }
     }
 
     /// Forgets a gang that has no pods.
     pub(crate) fn remove_gang(&mut self, id: GangId) {
-        if let Some(gang) = self.gangs.remove(&id) {
-            self.no_longer_evictable(gang.spec.queue, id);
-        }
+        self.unlist(id);
+        self.gangs.remove(&id);
         self.suspects.remove(&id);
         self.starting.remove(&id);
         self.promised.remove(&id);

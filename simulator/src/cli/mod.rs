@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and what it prints.
 
 pub mod common;
+mod config;
 mod generate;
 mod pack;
 mod scenario;
@@ -31,6 +32,7 @@ enum Command {
     Pack(Box<pack::PackArgs>),
     Generate(generate::GenerateArgs),
     Scenario(scenario::ScenarioArgs),
+    Config(config::ConfigArgs),
     /// Print a completion script for your shell
     Completions {
         /// The shell to complete for
@@ -50,6 +52,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pack(args) => pack::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Scenario(args) => scenario::run(args),
+        Command::Config(args) => config::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "berth", &mut script);

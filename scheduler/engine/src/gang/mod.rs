@@ -403,6 +403,16 @@ impl Gang {
         self.total(|members| members.active)
     }
 
+    /// Pods that hold capacity in any way.
+    pub(crate) fn holding(&self) -> u32 {
+        self.total(|members| members.holding)
+    }
+
+    /// When it is expected to end, if it has started and anybody knows.
+    pub(crate) fn end(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.spec.started?.0.saturating_add(self.spec.expected_runtime_ms?)))
+    }
+
     /// Active pods by position in the tree.
     fn counts(&self) -> Counts {
         self.members.iter().map(|members| members.active).collect()

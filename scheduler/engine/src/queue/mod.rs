@@ -18,6 +18,7 @@ pub use usage::UsageRule;
 use crate::cluster::PodShape;
 use crate::cluster::Shared;
 use crate::units::QueueId;
+use smallvec::SmallVec;
 
 /// What a queue is entitled to, of one resource. `None` is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Queues {
     }
 
     /// The queue and its ancestors, from the bottom up.
-    pub fn path(&self, from: QueueId) -> impl Iterator<Item = (QueueId, &Queue)> + '_ {
+    pub fn path(&self, from: QueueId) -> impl Iterator<Item = (QueueId, &Queue)> + Clone + '_ {
         let at = |id: QueueId| self.all.get(&id).map(|queue| (id, queue));
         std::iter::successors(at(from), move |(_, queue)| queue.spec.parent.and_then(at))
     }
@@ -169,8 +170,8 @@ impl Queues {
 
     /// The two ancestors (or the queues themselves) that are siblings: just below the lowest common ancestor.
     pub fn siblings_above(&self, one: QueueId, other: QueueId) -> Option<(QueueId, QueueId)> {
-        let ones: Vec<QueueId> = self.path(one).map(|(id, _)| id).collect();
-        let others: Vec<QueueId> = self.path(other).map(|(id, _)| id).collect();
+        let ones: SmallVec<[QueueId; 8]> = self.path(one).map(|(id, _)| id).collect();
+        let others: SmallVec<[QueueId; 8]> = self.path(other).map(|(id, _)| id).collect();
         ones.iter().rev().zip(others.iter().rev()).find(|(x, y)| x != y).map(|(&x, &y)| (x, y))
     }
 

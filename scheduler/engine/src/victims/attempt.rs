@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::asking::{Asking, Considered};
 use super::by_node::by_node;
-use super::order::{Asking, Considered, VictimIndex};
+use super::order::VictimIndex;
 use super::room::Room;
 use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
@@ -13,7 +14,7 @@ use crate::filter::affinity;
 use crate::gang::{Stage, Turn};
 use crate::never::might_fit_alone;
 use crate::queue::serving::Serving;
-use crate::queue::waiting;
+use crate::queue::waiting::{self, Waiting};
 use crate::rules::{ClaimantPlaced, Rules, VictimOrder};
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
@@ -55,7 +56,8 @@ pub(super) fn attempt(
     action: Action,
     gang: GangId,
 ) -> Option<Outcome> {
-    let claim = Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim))?;
+    let claim =
+        Claim::of(context.state, gang).filter(|claim| action.may_claim(context.state, claim, &mut index.left))?;
     let name = context.state.name(gang);
     if !might_fit_alone(context.state, context.placer, gang, &claim.chunk) {
         context.report.note(|| format!("  {name}: would not fit if nobody else were there"));
@@ -67,16 +69,16 @@ pub(super) fn attempt(
         context.waiting.changed(gang); // so that the next cycle tries it again
         return None;
     }
-    index.prepare(context.state, context.rules, context.now, action, &claim);
+    let leaves = index.prepare(context, action, &claim);
     let mut costs = std::mem::take(&mut index.costs);
-    let asking = Asking::new(context.state, index, action, &claim, context.rules, context.now);
+    let asking = Asking::new((context.state, context.rules, context.now), index, &leaves, action, &claim);
     let mut asked = Asked { asking, units: Vec::new(), latest: BTreeMap::new() };
     let on_one_node = match context.rules.victims {
         VictimOrder::Youngest => single_node(context, action, &claim, &mut asked, room.clone()),
         VictimOrder::LeastLoss if room.one_node_may_do() => cheapest(context, action, &claim, &mut asked, room.clone()),
-        VictimOrder::LeastLoss if room.is_uniform() && asked.reach(context.state, 1) => {
-            let leaf = asked.units[0].queue;
-            by_node(context, &mut costs, action, &claim, leaf, room.clone())
+        VictimOrder::LeastLoss if room.is_uniform() => {
+            let givers = asked.givers(context.state, &claim);
+            by_node(context, &mut costs, action, &claim, &givers, room.clone())
         }
         VictimOrder::LeastLoss => None,
     };
@@ -110,6 +112,20 @@ impl Asked<'_> {
             self.units.push(unit);
         }
         true
+    }
+
+    /// The queues of those that would be asked until they hold as much as the claimant asks for.
+    fn givers(&mut self, state: &State, claim: &Claim) -> BTreeSet<QueueId> {
+        let mut missing = claim.asks.clone();
+        let mut givers = BTreeSet::new();
+        for at in 0.. {
+            if missing.iter().all(|amount| amount <= 0) || !self.reach(state, at + 1) {
+                break;
+            }
+            missing.add(&self.units[at].amounts, -1);
+            givers.insert(self.units[at].queue);
+        }
+        givers
     }
 }
 
@@ -293,8 +309,7 @@ fn try_order(
     set: &[&Considered],
     claimant: ClaimantPlaced,
 ) -> Option<Outcome> {
-    let before = accounts(context.state, claim, set);
-    let heads = context.waiting.heads();
+    let before = accounts(context.state, set.iter().map(|unit| unit.queue).chain([claim.queue]));
     let pieces_of: Vec<(QueueId, &[PodId])> = set.iter().map(|unit| (unit.queue, unit.pods.as_slice())).collect();
     let mut trial = Trial::on(context.state);
     let mut homes = BTreeMap::new();
@@ -306,7 +321,7 @@ fn try_order(
     let mut search = Search::new(&mut trial, context.placer, context.rules, context.steps);
     search.promise = true;
     search.homes = homes;
-    let (promised, others) = place_again(&mut search, claim, claimant, heads, set, &before)?;
+    let (promised, others) = place_again(&mut search, claim, claimant, context.waiting, set, &before)?;
     let homes = std::mem::take(&mut search.homes);
     let (evicted, moved) = settle(&mut trial, &homes);
     if evicted.is_empty() && moved.is_empty() {
@@ -359,7 +374,7 @@ fn place_again(
     search: &mut Search<'_, '_>,
     claim: &Claim,
     claimant: ClaimantPlaced,
-    heads: BTreeMap<QueueId, Turn>,
+    waiting: &Waiting,
     set: &[&Considered],
     before: &Before,
 ) -> Option<Promised> {
@@ -376,11 +391,14 @@ fn place_again(
     if promised.is_none() {
         gangs.insert(claim.gang);
     }
+    if promised.is_some() && !search.is_room_for_any(&gangs) {
+        return promised.map(|promised| (promised, others)); // whose turn it is does not matter
+    }
     // Whoever starts anew somewhere must have all it needs for that, as in any start.
     let state = search.trial.state();
     let is_ready = |id: &&GangId| state.gangs.get(id).is_some_and(|gang| gang.is_ready(0));
     let entries: Vec<_> = gangs.iter().filter(is_ready).filter_map(|id| turn(state, *id, search.rules)).collect();
-    let mut serving = Serving::among(search.trial.state(), entries.into_iter(), heads);
+    let mut serving = Serving::among(search.trial.state(), entries.into_iter(), waiting.heads());
     while let Some((queue, key, gang)) = serving.peek() {
         let mut next = None;
         if gang == claim.gang {
@@ -438,9 +456,8 @@ fn settle(trial: &mut Trial<'_>, homes: &BTreeMap<PodId, Whereabouts>) -> (Vec<P
     (evicted, moved)
 }
 
-/// What the queues concerned have now.
-fn accounts(state: &State, claim: &Claim, set: &[&Considered]) -> Before {
-    let leaves = set.iter().map(|unit| unit.queue).chain([claim.queue]);
+/// What these leaf queues and all above them have now.
+pub(super) fn accounts(state: &State, leaves: impl Iterator<Item = QueueId>) -> Before {
     let mut before = Before::new();
     for leaf in leaves {
         for (id, queue) in state.queues.path(leaf) {

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::attempt::{Outcome, may_go, try_set};
-use super::order::{Considered, is_active, unit_loss};
+use super::asking::Considered;
+use super::attempt::{Outcome, accounts, may_go, try_set};
+use super::order::{is_active, unit_loss};
 use super::room::Room;
-use super::{Action, Claim, holds, is_within};
+use super::{Action, Before, Claim, holds, is_within};
 use crate::cycle::Context;
 use crate::gang::{Health, next_unit};
 use crate::queue::amounts::Amounts;
@@ -15,39 +16,44 @@ use crate::rules::Rules;
 use crate::state::State;
 use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
-/// The nodes on which gangs of a leaf could give way as a whole, the cheapest first; made once per pass. Gangs that have given
-/// way since are passed over.
-#[derive(Debug, Default)]
-pub(super) struct NodeCosts {
-    leaves: BTreeMap<QueueId, Vec<NodeCost>>,
+/// One node: the highest priority on it, what would be lost with all gangs that could give way as a whole there, and who
+/// they are, the cheapest first.
+#[derive(Debug)]
+struct NodeCost {
+    highest: i64,
+    loss: i128,
+    node: NodeId,
+    gangs: Vec<(i64, i128, GangId)>,
 }
 
-/// One node: the highest priority on it, what would be lost with all of them, and who they are, the cheapest first.
-type NodeCost = (i64, i128, NodeId, Vec<(i64, i128, GangId)>);
+/// All such nodes, the cheapest first; made once per pass. Gangs that have given way since are struck off when they are met.
+#[derive(Debug, Default)]
+pub(super) struct NodeCosts(Option<Vec<NodeCost>>);
 
 impl NodeCosts {
-    fn of(&mut self, state: &State, rules: &Rules, now: Timestamp, leaf: QueueId) -> &[NodeCost] {
-        self.leaves.entry(leaf).or_insert_with(|| {
+    fn of(&mut self, state: &State, rules: &Rules, now: Timestamp) -> &mut [NodeCost] {
+        self.0.get_or_insert_with(|| {
             let mut nodes: BTreeMap<NodeId, Vec<(i64, i128, GangId)>> = BTreeMap::new();
-            for id in state.evictable.get(&leaf).into_iter().flatten() {
+            for (priority, id) in state.evictable.values().flatten() {
                 if let Some((node, pods)) = whole_on_one_node(state, *id)
                     && let Some(gang) = state.gangs.get(id)
                 {
                     let loss = unit_loss(state, rules, now, gang, &pods);
-                    nodes.entry(node).or_default().push((gang.spec.priority, loss, *id));
+                    nodes.entry(node).or_default().push((*priority, loss, *id));
                 }
             }
-            let mut costs: Vec<NodeCost> = nodes
-                .into_iter()
-                .map(|(node, mut gangs)| {
-                    gangs.sort_unstable();
-                    let highest = gangs.last().map_or(0, |(priority, ..)| *priority);
-                    (highest, gangs.iter().map(|(_, loss, _)| loss).sum(), node, gangs)
-                })
-                .collect();
-            costs.sort_unstable();
+            let mut costs: Vec<NodeCost> = nodes.into_iter().map(|(node, gangs)| NodeCost::of(node, gangs)).collect();
+            costs.sort_by_key(|cost| (cost.highest, cost.loss, cost.node));
             costs
         })
+    }
+}
+
+impl NodeCost {
+    fn of(node: NodeId, mut gangs: Vec<(i64, i128, GangId)>) -> Self {
+        gangs.sort_unstable();
+        let highest = gangs.last().map_or(0, |(priority, ..)| *priority);
+        NodeCost { highest, loss: gangs.iter().map(|(_, loss, _)| loss).sum(), node, gangs }
     }
 }
 
@@ -55,61 +61,94 @@ impl NodeCosts {
 fn whole_on_one_node(state: &State, id: GangId) -> Option<(NodeId, Vec<PodId>)> {
     let gang = state.gangs.get(&id).filter(|gang| gang.health() == Health::Exact)?;
     let unit = next_unit(gang, |pod| is_active(state, pod)).filter(|unit| !unit.surplus)?;
-    let nodes: BTreeSet<NodeId> =
-        unit.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)).map(|place| place.node).collect();
-    let node = nodes.first().copied().filter(|_| nodes.len() == 1)?;
-    Some((node, unit.pods))
+    let mut nodes = unit.pods.iter().filter_map(|pod| state.cluster.placed().get(pod)).map(|place| place.node);
+    let node = nodes.next()?;
+    nodes.all(|other| other == node).then_some((node, unit.pods))
 }
 
-/// Tries the cheapest nodes of the leaf that is to give first, for a chunk of several pods of one shape.
+/// Tries the cheapest nodes for a chunk of several pods of one shape. Only queues are taken from that would have to give as
+/// much if everybody were asked in turn, and none gives more than it may.
 pub(super) fn by_node(
     context: &mut Context<'_>,
     costs: &mut NodeCosts,
     action: Action,
     claim: &Claim,
-    leaf: QueueId,
+    givers: &BTreeSet<QueueId>,
     mut room: Room,
 ) -> Option<Outcome> {
+    let before = accounts(context.state, givers.iter().copied().chain([claim.queue]));
+    let mut rest = before.clone();
     let mut chosen: Vec<Considered> = Vec::new();
-    'nodes: for (.., gangs) in costs.of(context.state, context.rules, context.now, leaf) {
+    for cost in costs.of(context.state, context.rules, context.now) {
         let state = &*context.state;
         let mut taken: Vec<Considered> = Vec::new();
-        let before = room.places();
-        for (priority, loss, id) in gangs {
-            let Some(unit) = unit(context, action, claim, *id, *priority, *loss) else { continue };
-            room.free(state, &unit);
-            taken.push(unit);
-            if room.places() > before {
-                chosen.append(&mut taken);
-                if room.could_do() {
-                    break 'nodes;
-                }
-                continue 'nodes;
+        let places = room.places();
+        cost.gangs.retain(|(priority, loss, id)| {
+            let Some((node, pods)) = whole_on_one_node(state, *id).filter(|(node, _)| *node == cost.node) else {
+                return false;
+            };
+            if room.places() == places
+                && let Some(unit) = unit(context, action, claim, givers, (*id, node, pods), (*priority, *loss))
+                && action.may_give(state, claim, &before, &rest, unit.queue)
+            {
+                room.free(state, &unit);
+                give(state, &mut rest, &unit, -1);
+                taken.push(unit);
             }
+            true
+        });
+        if room.places() > places {
+            chosen.append(&mut taken);
         }
-        taken.iter().for_each(|unit| room.keep(unit)); // emptying this node gives no place
+        for unit in &taken {
+            room.keep(unit); // emptying this node gives no place
+            give(state, &mut rest, unit, 1);
+        }
+        if room.could_do() {
+            break;
+        }
     }
     let set: Vec<&Considered> = chosen.iter().collect();
     (room.could_do() && may_go(context.state, &set)).then(|| try_set(context, action, claim, &set)).flatten()
+}
+
+/// Counts a unit out of what is left to its queues, or in again.
+fn give(state: &State, rest: &mut Before, unit: &Considered, times: i64) {
+    for (id, _) in state.queues.path(unit.queue) {
+        if let Some(left) = rest.get_mut(&id) {
+            left.add(&unit.amounts, times);
+        }
+    }
 }
 
 fn unit(
     context: &Context<'_>,
     action: Action,
     claim: &Claim,
-    id: GangId,
-    priority: i64,
-    loss: i128,
+    givers: &BTreeSet<QueueId>,
+    (id, node, pods): (GangId, NodeId, Vec<PodId>),
+    (priority, loss): (i64, i128),
 ) -> Option<Considered> {
     let state = &*context.state;
     let gang = state.gangs.get(&id).filter(|_| action.may_ask(claim, id, priority))?;
-    let protected = action.min_runtime_ms(state, claim, gang.spec.queue);
-    if is_within(gang.spec.started, context.now, protected) {
+    let queue = gang.spec.queue;
+    let protected = action.min_runtime_ms(state, claim, queue);
+    if !givers.contains(&queue) || is_within(gang.spec.started, context.now, protected) {
         return None;
     }
-    let (node, pods) = whole_on_one_node(state, id)?;
     let mut amounts = Amounts::zero();
     pods.iter().for_each(|pod| amounts.add(&holds(state, *pod), 1));
-    let (queue, nodes) = (gang.spec.queue, BTreeSet::from([node]));
-    Some(Considered { queue, gang: id, pods, surplus: false, amounts, before: None, nodes, priority, loss })
+    let nodes = BTreeSet::from([node]);
+    Some(Considered {
+        queue,
+        gang: id,
+        pods,
+        surplus: false,
+        amounts,
+        before: None,
+        nodes,
+        priority,
+        started: gang.spec.started,
+        loss,
+    })
 }

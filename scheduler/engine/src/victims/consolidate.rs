@@ -1,19 +1,35 @@
 //! Consolidate: others move so that what is free comes together; nobody loses a place (rules C1-C3).
 
 use super::Claim;
-use crate::cluster::{Free, NodeShape, ShareSize, mig_slices};
+use crate::cluster::{Cluster, Free, NodeShape, ShareSize, mig_slices};
 use crate::queue::amounts;
 use crate::state::State;
 
-/// Preemptible gangs that ask for no more than is free or leaving, wherever it is.
-pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
+/// What is free or leaving, wherever it is.
+#[derive(Debug)]
+pub(super) struct Left {
+    gpu_milli: u64,
+    /// Device memory.
+    mib: u64,
+}
+
+impl Left {
+    pub(super) fn of(cluster: &Cluster) -> Self {
+        let mut left = Left { gpu_milli: 0, mib: 0 };
+        for class in cluster.classes().slots() {
+            let (free, shape, nodes) = (class.state.later(), &class.state.shape, class.members.len() as u64);
+            left.gpu_milli += nodes * (free.gpu_milli() + mig_milli_left(free, shape));
+            left.mib += nodes * free.gpu_mib.iter().map(|mib| u64::from(*mib)).sum::<u64>();
+        }
+        left
+    }
+}
+
+/// Preemptible gangs that ask for no more than is left.
+pub(super) fn may_claim(state: &State, claim: &Claim, left: &Left) -> bool {
     if !claim.preemptible {
         return false;
     }
-    let free = |what: fn(&Free, &NodeShape) -> u64| -> u64 {
-        let classes = state.cluster.classes().slots().iter();
-        classes.map(|class| what(class.state.later(), &class.state.shape) * class.members.len() as u64).sum()
-    };
     let mut memory_mib = 0;
     for pod in claim.chunk.pods().filter_map(|pod| state.pods.get(&pod)) {
         if let Some((ShareSize::Memory(mib), devices)) =
@@ -22,9 +38,8 @@ pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
             memory_mib += u64::from(mib) * u64::from(devices);
         }
     }
-    let gpu_milli = free(|free, shape| free.gpu_milli() + mig_milli_left(free, shape));
     let asked = u64::try_from(claim.asks.get(amounts::GPU)).unwrap_or(0);
-    asked <= gpu_milli && memory_mib <= free(|free, _| free.gpu_mib.iter().map(|mib| u64::from(*mib)).sum())
+    asked <= left.gpu_milli && memory_mib <= left.mib
 }
 
 /// What is left of a node's MIG instances, in thousandths of a GPU.

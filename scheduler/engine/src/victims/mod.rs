@@ -2,6 +2,7 @@
 //! The three actions differ in who may ask, who may be asked and what may be taken: a file each. Here is what they share:
 //! nobody is evicted for a claimant that does not get its whole chunk by it.
 
+mod asking;
 mod attempt;
 mod budget;
 mod by_node;
@@ -16,6 +17,8 @@ use std::collections::BTreeSet;
 
 pub(crate) use attempt::Outcome;
 pub(crate) use order::{VictimIndex, unit_loss};
+
+use consolidate::Left;
 
 use crate::cycle::Context;
 use crate::gang::{Chunk, Stage};
@@ -45,10 +48,12 @@ impl Action {
         }
     }
 
-    /// May this claimant make room at all?
-    fn may_claim(self, state: &State, claim: &Claim) -> bool {
+    /// May this claimant make room at all? `free` is what is left of the cluster, wherever it is, if it was worked out.
+    fn may_claim(self, state: &State, claim: &Claim, free: &mut Option<Left>) -> bool {
         match self {
-            Action::Consolidate => consolidate::may_claim(state, claim),
+            Action::Consolidate => {
+                consolidate::may_claim(state, claim, free.get_or_insert_with(|| Left::of(&state.cluster)))
+            }
             Action::Reclaim => reclaim::may_claim(state, claim),
             Action::Preempt => preempt::may_claim(state, claim),
         }
@@ -78,6 +83,14 @@ impl Action {
             Action::Consolidate => 0,
             Action::Reclaim => reclaim::min_runtime_ms(state, claim, victim),
             Action::Preempt => preempt::min_runtime_ms(state, victim),
+        }
+    }
+
+    /// May one more piece be taken from this leaf queue, of what is left to the queues?
+    fn may_give(self, state: &State, claim: &Claim, before: &Before, rest: &Before, queue: QueueId) -> bool {
+        match self {
+            Action::Reclaim => reclaim::may_give(state, claim, before, rest, queue),
+            Action::Consolidate | Action::Preempt => true,
         }
     }
 
@@ -130,6 +143,9 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
         return;
     }
     let mut victims = VictimIndex::default();
+    if !anybody_may_claim(context, action, &mut victims.left) {
+        return; // most of the time nobody may, and then nobody's turn need be worked out
+    }
     let entries = context.waiting.lines(true).map(|(line, turn)| (line.queue, line, turn.clone()));
     let mut serving = Serving::of(context.state, entries);
     let mut tried: BTreeSet<GangId> = BTreeSet::new();
@@ -138,6 +154,7 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
         let may = context.may_make_room(gang);
         match may.then(|| attempt::attempt(context, &mut victims, action, gang)).flatten() {
             Some(outcome) => {
+                victims.left = None;
                 let touched: BTreeSet<GangId> = outcome.victims(context.state).collect();
                 budget::spend(context.state, outcome.disturbed());
                 if outcome.disturbed().any(|pod| leaves_nothing(context.state, *pod)) {
@@ -165,6 +182,11 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
 fn leaves_nothing(state: &State, pod: PodId) -> bool {
     let there = state.whereabouts(pod);
     there.stage != Stage::Evicted && there.former.is_none()
+}
+
+fn anybody_may_claim(context: &Context<'_>, action: Action, left: &mut Option<Left>) -> bool {
+    let mut firsts = context.waiting.lines(true).filter_map(|(_, turn)| Claim::of(context.state, turn.gang));
+    firsts.any(|claim| action.may_claim(context.state, &claim, left))
 }
 
 /// Was this so short a while ago that it still counts as within `ms`?

@@ -4,8 +4,12 @@ use super::Claim;
 use crate::state::State;
 use crate::units::QueueId;
 
-/// Anybody, as long as work that is not preemptible stays within what is deserved.
+/// Anybody of a higher priority than some, as long as work that is not preemptible stays within what is deserved.
 pub(super) fn may_claim(state: &State, claim: &Claim) -> bool {
+    let lowest = state.evictable.get(&claim.queue).and_then(|gangs| gangs.first());
+    if lowest.is_none_or(|(priority, _)| *priority >= claim.priority) {
+        return false;
+    }
     claim.preemptible || state.queues.over_deserved(claim.queue, &claim.asks).next().is_none()
 }
 

@@ -58,12 +58,7 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
     let mut pieces: Vec<&Piece> = taken.iter().collect();
     pieces.sort_by_key(|piece| piece.queue);
     for piece in pieces {
-        let Some((x, y)) = state.queues.siblings_above(claim.queue, piece.queue) else { return false };
-        let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
-        let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
-        let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
-        let may_give = over_share || is_guaranteed(x) && over_deserved();
-        if !may_give {
+        if !gives(state, claim, &rest, piece.queue, is_guaranteed) {
             return false;
         }
         for (id, _) in state.queues.path(piece.queue) {
@@ -73,6 +68,20 @@ pub(super) fn is_legal(state: &State, claim: &Claim, before: &Before, taken: &[P
         }
     }
     state.queues.path(claim.queue).all(|(id, queue)| keeps_order(state, claim, id, queue, before, &rest))
+}
+
+/// May one more piece be taken from a leaf queue, of what is left to the queues? As far as can be said before the claimant has
+/// its place.
+pub(super) fn may_give(state: &State, claim: &Claim, before: &Before, rest: &Before, queue: QueueId) -> bool {
+    gives(state, claim, rest, queue, |x| is_guaranteed(state, before.get(&x), &claim.asks, x))
+}
+
+fn gives(state: &State, claim: &Claim, rest: &Before, queue: QueueId, is_guaranteed: impl Fn(QueueId) -> bool) -> bool {
+    let Some((x, y)) = state.queues.siblings_above(claim.queue, queue) else { return false };
+    let (Some(theirs), Some(left)) = (state.queues.get(y), rest.get(&y)) else { return false };
+    let over_share = is_above(left, |resource| state.queues.allocatable(theirs, resource));
+    let over_deserved = || is_above(left, |resource| state.queues.quota(theirs, resource).deserved);
+    over_share || is_guaranteed(x) && over_deserved()
 }
 
 /// Among the siblings of one queue on the claimant's way up: whoever loses something must stay fuller than the claimant, if

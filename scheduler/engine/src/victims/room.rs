@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Claim;
+use super::asking::Considered;
 use super::attempt::units;
-use super::order::Considered;
 use crate::cluster::{NodeState, PodShape, Shared};
 use crate::cycle::Context;
 use crate::filter;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Before;
-use super::order::Considered;
+use super::asking::Considered;
 use crate::filter::affinity;
 use crate::gang::Stage;
 use crate::queue::Amounts;
