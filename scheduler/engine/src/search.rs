@@ -4,6 +4,8 @@
 
 mod domains;
 
+pub(crate) use domains::is_torn;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

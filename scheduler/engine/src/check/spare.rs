@@ -48,11 +48,13 @@ fn could_stay(step: &Step<'_, '_>, piece: &Piece) -> bool {
     let came: BTreeSet<PodId> = step.plan.given.iter().map(|given| given.pod).collect();
     let repelled =
         |(pod, home): &(PodId, Spot)| repelled(step.ledger, *pod, home.node).iter().any(|by| came.contains(by));
+    // Who is given a place must be together with all that stay; who is given none may be as far apart as before.
+    let is_given = step.plan.given.iter().any(|given| given.gang == piece.gang);
+    let may_be_torn = if is_given { 0 } else { torn_at(step.ledger, piece.gang, &piece.pods, &was).len() };
     homes.len() == piece.pods.len()
         && has_room(step.ledger, &homes)
         && !homes.iter().any(repelled)
-        && torn_at(step.ledger, piece.gang, &piece.pods, &there).len()
-            <= torn_at(step.ledger, piece.gang, &piece.pods, &was).len()
+        && torn_at(step.ledger, piece.gang, &piece.pods, &there).len() <= may_be_torn
         && quotas::has_room(step, gang.spec.queue, &piece.amounts)
 }
 

@@ -5,6 +5,7 @@ mod chunk;
 mod unit;
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -427,11 +428,14 @@ impl Gang {
         self.tree.is_satisfied(0, &self.members.iter().map(count).collect())
     }
 
-    /// How many subgroups have something, but less than they need.
-    pub(crate) fn fragments(&self) -> usize {
-        let active = self.counts();
+    /// Subgroups that would have something, but less than they need, with so many pods more by subgroup; and how much they
+    /// would have.
+    pub(crate) fn broken_with(&self, more: &[u32]) -> BTreeMap<usize, u32> {
+        let mut active = self.counts();
+        active.iter_mut().zip(more).for_each(|(active, more)| *active += more);
         let some = |at: usize| self.tree.below(at).into_iter().any(|leaf| active[leaf] > 0);
-        (0..self.members.len()).filter(|at| some(*at) && !self.tree.is_satisfied(*at, &active)).count()
+        let broken = (0..self.members.len()).filter(|at| some(*at) && !self.tree.is_satisfied(*at, &active));
+        broken.map(|at| (at, self.tree.allocated(at, &active))).collect()
     }
 
     /// Could the subgroup have what it needs, if there were room for every pod that waits?

@@ -1,12 +1,13 @@
 //! In which domains of its topology a subgroup may be, best first.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Scope, Search, Task};
 use crate::gang::TopologyWish;
 use crate::state::State;
-use crate::topology::Path;
-use crate::units::{NodeId, PodId};
+use crate::topology::{Path, Topology};
+use crate::units::{GangId, NodeId, PodId};
 
 impl Search<'_, '_> {
     /// The domains that may hold a subgroup: from the preferred level up to the required one or the whole topology; in a level
@@ -68,26 +69,34 @@ impl Search<'_, '_> {
 
 /// The domains in which active pods below a subgroup are; `None` where one is outside of a topology it must be in.
 fn occupied(state: &State, task: &Task, at: usize, wish: &TopologyWish) -> Option<Vec<Path>> {
-    let topology = state.topologies.get(&wish.topology)?;
-    let gang = state.gangs.get(&task.gang)?;
-    let mut inside = vec![at];
-    let mut paths = Vec::new();
-    while let Some(branch) = inside.pop() {
-        inside.extend(&task.tree.branch(branch).children);
-        for pod in &gang.members[branch].pods {
-            let active = state.pods.get(pod).is_some_and(|pod| pod.stage.is_active());
-            let Some(place) = state.cluster.placed().get(pod).filter(|_| active) else { continue };
-            let path = state.cluster.state(place.node).and_then(|node| topology.path(&node.shape.labels));
-            match path {
-                Some(path) => paths.push(path),
-                None if wish.required.is_some() => return None,
-                None => {}
-            }
-        }
-    }
-    paths.sort();
-    paths.dedup();
-    Some(paths)
+    let paths = paths_below(state, task.gang, at, state.topologies.get(&wish.topology));
+    let outside = paths.contains(&None) && wish.required.is_some();
+    (!outside).then(|| paths.into_iter().flatten().collect())
+}
+
+/// The full paths of active pods below a subgroup; `None` stands for those outside of the topology.
+fn paths_below(state: &State, gang: GangId, at: usize, topology: Option<&Topology>) -> BTreeSet<Option<Path>> {
+    let Some(gang) = state.gangs.get(&gang) else { return BTreeSet::new() };
+    let pods = gang.tree.below(at).into_iter().flat_map(|leaf| &gang.members[leaf].pods);
+    let active = pods.filter(|pod| state.pods.get(pod).is_some_and(|pod| pod.stage.is_active()));
+    let places = active.filter_map(|pod| state.cluster.placed().get(pod));
+    places.map(|place| topology?.path(&state.cluster.state(place.node)?.shape.labels)).collect()
+}
+
+/// Has the gang active pods in more than one domain of a level that it requires, or outside of it?
+pub(crate) fn is_torn(state: &State, id: GangId) -> bool {
+    let Some(gang) = state.gangs.get(&id).filter(|gang| gang.tree.has_topology()) else { return false };
+    gang.tree.branches().iter().enumerate().any(|(at, branch)| {
+        let Some((wish, level)) = branch.topology.as_ref().and_then(|wish| Some((wish, wish.required.as_ref()?)))
+        else {
+            return false;
+        };
+        let topology = state.topologies.get(&wish.topology);
+        let depth = topology.and_then(|topology| topology.depth(level));
+        let domain = |path: Option<Path>| depth.and_then(|depth| Some(path?[..depth].to_vec()));
+        let domains: BTreeSet<Option<Path>> = paths_below(state, id, at, topology).into_iter().map(domain).collect();
+        domains.len() > 1 || domains.contains(&None)
+    })
 }
 
 fn intersect(nodes: &Arc<Vec<NodeId>>, scope: &Scope) -> Arc<Vec<NodeId>> {

@@ -6,7 +6,7 @@ use super::asking::{Asking, Considered};
 use super::by_node::by_node;
 use super::order::VictimIndex;
 use super::room::Room;
-use super::spare::{spare, spare_surplus};
+use super::spare::spare;
 use super::{Action, Before, Claim, Piece, budget};
 use crate::cycle::Context;
 use crate::decision::Choice;
@@ -393,7 +393,8 @@ fn place_again(
         promised = Some(search.place(claim.gang, &claim.chunk).ok()?);
     }
     if search.rules.reprieve {
-        spare(search.trial, claim, set, &search.homes, before);
+        let came: Vec<PodId> = claim.chunk.pods().collect();
+        spare(search.trial, &came, set, &search.homes, before);
     }
     let mut gangs: BTreeSet<GangId> = away(search).collect();
     if promised.is_none() {
@@ -422,8 +423,11 @@ fn place_again(
         }
         serving.set(search.trial.state(), queue, key, next);
     }
-    if search.rules.reprieve {
-        others.extend(spare_surplus(search, set));
+    if search.rules.reprieve && !others.is_empty() {
+        let is_elsewhere = |pod: &PodId| search.homes.get(pod) != Some(&search.trial.state().whereabouts(*pod));
+        // A pod above a minimum that finds no place is no reason for those after it to go.
+        let came: Vec<PodId> = claim.chunk.pods().chain(others.keys().copied().filter(is_elsewhere)).collect();
+        spare(search.trial, &came, set, &search.homes, before);
     }
     promised.map(|promised| (promised, others))
 }

@@ -21,7 +21,7 @@ pub(crate) use order::{VictimIndex, unit_loss};
 use consolidate::Left;
 
 use crate::cycle::Context;
-use crate::gang::Chunk;
+use crate::gang::{Chunk, Stage};
 use crate::queue::amounts::Amounts;
 use crate::queue::serving::Serving;
 use crate::state::{Assume, State};
@@ -117,7 +117,8 @@ pub(crate) struct Claim {
 
 impl Claim {
     fn of(state: &State, gang_id: GangId) -> Option<Claim> {
-        let gang = state.gangs.get(&gang_id)?;
+        // Whoever lost members to another claimant of this pass may have to wait for them first.
+        let gang = state.gangs.get(&gang_id).filter(|gang| gang.is_waiting())?;
         let chunk = state.next_chunk(gang_id);
         let asks = state.estimate_all(chunk.pods(), Assume::SmallestMemory);
         let spec = &gang.spec;
@@ -156,6 +157,9 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
                 victims.left = None;
                 let touched: BTreeSet<GangId> = outcome.victims(context.state).collect();
                 budget::spend(context.state, outcome.disturbed());
+                if outcome.disturbed().any(|pod| leaves_nothing(context.state, *pod)) {
+                    context.waiting.unblock(); // a promise given up is free at once, and no event will say so
+                }
                 context.waiting.refresh(context.state, context.rules, gang);
                 let next = context.waiting.turns(line).find(|turn| !tried.contains(&turn.gang)).cloned();
                 serving.set(context.state, queue, line, next);
@@ -172,6 +176,12 @@ pub(crate) fn make_room(context: &mut Context<'_>, action: Action) {
             None => serving.set(context.state, queue, line, None),
         }
     }
+}
+
+/// Had this pod, which was disturbed, only the promise of a place?
+fn leaves_nothing(state: &State, pod: PodId) -> bool {
+    let there = state.whereabouts(pod);
+    there.stage != Stage::Evicted && there.former.is_none()
 }
 
 fn anybody_may_claim(context: &Context<'_>, action: Action, left: &mut Option<Left>) -> bool {

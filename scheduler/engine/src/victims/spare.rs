@@ -1,81 +1,73 @@
 //! Reprieve: once the claimant has its place, victims of which nobody took the place keep it, those that were asked last
 //! before the others. May not move anybody: who cannot stay is placed again by the search, or evicted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::Before;
 use super::asking::Considered;
-use super::{Before, Claim};
-use crate::decision::Choice;
 use crate::filter::affinity;
-use crate::gang::{Chunk, Gang, Stage};
+use crate::gang::Stage;
 use crate::queue::Amounts;
-use crate::search::Search;
+use crate::search::is_torn;
 use crate::state::{State, Whereabouts};
 use crate::trial::Trial;
-use crate::units::{PodId, QueueId};
+use crate::units::{GangId, PodId, QueueId};
 
-/// Puts whole units back where they were, as long as there is room for them.
+/// Puts whole units that are away back where they were, as long as there is room for them beside those that `came`.
 pub(super) fn spare(
     trial: &mut Trial<'_>,
-    claim: &Claim,
+    came: &[PodId],
     set: &[&Considered],
     homes: &BTreeMap<PodId, Whereabouts>,
     before: &Before,
 ) {
-    for unit in set.iter().rev() {
-        let (mark, before_it) = (trial.mark(), fragments(trial, unit));
+    let broken = broken_at_home(trial.state(), homes);
+    let gang = |pod: &PodId| trial.state().pods().get(pod).map(|pod| pod.gang);
+    let elsewhere: BTreeSet<GangId> = came.iter().filter_map(gang).collect();
+    for unit in set.iter().rev().filter(|unit| is_away(trial.state(), unit)).collect::<Vec<_>>() {
+        let mark = trial.mark();
         let allowed = is_within_limits(trial.state(), unit.queue, &unit.amounts, before);
         let mut homes = unit.pods.iter().map(|pod| (*pod, homes.get(pod)));
-        let stays = allowed && homes.all(|(pod, home)| home.is_some_and(|home| stay(trial, claim, pod, home)));
-        // What is above a minimum does not stay without that minimum.
-        if !stays || unit.surplus && fragments(trial, unit) > before_it {
+        let stays = allowed && homes.all(|(pod, home)| home.is_some_and(|home| stay(trial, came, pod, home)));
+        // What is above a minimum does not stay without that minimum, nor far from it.
+        let fits_its_gang = |state: &State| {
+            let had = |at: &usize| broken.get(&unit.gang)?.get(at);
+            let gang = state.gangs().get(&unit.gang).filter(|_| unit.surplus);
+            let is = gang.map(|gang| gang.broken_with(&[])).unwrap_or_default();
+            is.iter().all(|(at, has)| had(at).is_some_and(|had| has >= had))
+                && !(elsewhere.contains(&unit.gang) && is_torn(state, unit.gang))
+        };
+        if !stays || !fits_its_gang(trial.state()) {
             trial.undo_to(mark);
         }
     }
 }
 
-fn fragments(trial: &Trial<'_>, unit: &Considered) -> usize {
-    trial.state().gangs().get(&unit.gang).map_or(0, Gang::fragments)
-}
-
-/// The pods of a unit, to be placed together; none if some of them have a place or their gang lacks what it needs.
-fn chunk_of(state: &State, unit: &Considered) -> Option<Chunk> {
-    let gang = state.gangs.get(&unit.gang)?;
-    let mut parts: BTreeMap<usize, Vec<PodId>> = BTreeMap::new();
-    for id in &unit.pods {
-        let pod = state.pods.get(id).filter(|pod| pod.stage == Stage::Pending)?;
-        parts.entry(pod.leaf).or_default().push(*id);
+/// What the gangs lacked when all were where they came from.
+fn broken_at_home(state: &State, homes: &BTreeMap<PodId, Whereabouts>) -> BTreeMap<GangId, BTreeMap<usize, u32>> {
+    let mut away: BTreeMap<GangId, Vec<u32>> = BTreeMap::new();
+    for pod in homes.keys().filter_map(|pod| state.pods.get(pod)).filter(|pod| pod.stage == Stage::Pending) {
+        let Some(gang) = state.gangs.get(&pod.gang) else { continue };
+        away.entry(pod.gang).or_insert_with(|| vec![0; gang.members.len()])[pod.leaf] += 1;
     }
-    gang.is_satisfied().then(|| Chunk { parts: parts.into_iter().collect() })
+    let broken = |(id, away): (GangId, Vec<u32>)| Some((id, state.gangs.get(&id)?.broken_with(&away)));
+    away.into_iter().filter_map(broken).collect()
 }
 
-fn stay(trial: &mut Trial<'_>, claim: &Claim, pod: PodId, home: &Whereabouts) -> bool {
+fn is_away(state: &State, unit: &Considered) -> bool {
+    unit.pods.iter().all(|pod| state.pods.get(pod).is_some_and(|pod| pod.stage == Stage::Pending))
+}
+
+fn stay(trial: &mut Trial<'_>, came: &[PodId], pod: PodId, home: &Whereabouts) -> bool {
     let state = trial.state();
     let fits = home.place.as_ref().is_some_and(|place| {
-        let repelled = |other| affinity::must_be_apart(state, pod, place.node, other);
-        state.cluster.has_room_later(place) && !claim.chunk.pods().any(repelled)
+        let repelled = |other: &PodId| affinity::must_be_apart(state, pod, place.node, *other);
+        state.cluster.has_room_later(place) && !came.iter().any(repelled)
     });
     if fits {
         trial.set(pod, home.clone());
     }
     fits
-}
-
-/// Once every gang has what it asks for next, or cannot have it: one pod above a minimum that finds no place is no reason
-/// for the others to go. Returns who has a place by that, with why it is where it is.
-pub(super) fn spare_surplus(search: &mut Search<'_, '_>, set: &[&Considered]) -> Vec<(PodId, Choice)> {
-    let mut spared = Vec::new();
-    for unit in set.iter().rev().filter(|unit| unit.surplus) {
-        let Some(chunk) = chunk_of(search.trial.state(), unit) else { continue };
-        let (mark, before_it) = (search.trial.mark(), fragments(search.trial, unit));
-        let Ok(places) = search.place(unit.gang, &chunk) else { continue };
-        if fragments(search.trial, unit) > before_it {
-            search.trial.undo_to(mark);
-        } else {
-            spared.extend(places);
-        }
-    }
-    spared
 }
 
 /// No limit is broken, nor one that was broken already any further than it was.
