@@ -1,12 +1,12 @@
 //! The engine as a driver sees it: tell it what happened, ask it what to do.
 
-use std::collections::BTreeSet;
+mod nodes;
 
-use crate::cluster::{GPUS_PER_NODE_MAX, Hold, Interner, NodeSpec, Placement, PodShape, PodSpec, Seat};
+use crate::cluster::{Hold, Interner, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
 use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
-use crate::gang::{GangSpec, Health, Stage};
+use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
 use crate::queue::{QueueSpec, Queues, UsageBook, shares};
@@ -15,7 +15,7 @@ use crate::reservation::{Reservation, Reservations};
 use crate::rules::Rules;
 use crate::search::Steps;
 use crate::state::{Pod, State, Whereabouts};
-use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
+use crate::units::{GangId, PodId, QueueId, Timestamp};
 use crate::why;
 
 /// How an engine decides; fixed for its life.
@@ -108,6 +108,7 @@ impl Engine {
                 }
             }
             Event::NodeAdded { node, spec } => self.add_node(node, spec)?,
+            Event::NodeChanged { node, spec } => self.change_node(node, spec)?,
             Event::NodeRemoved { node } => self.remove_node(node)?,
             Event::TopologySet { name, levels } => {
                 let cluster = &self.state.cluster;
@@ -156,6 +157,7 @@ impl Engine {
                 self.pod_changed(pod);
             }
         }
+        self.state.settle_narrowed();
         self.waiting.unblock();
         Ok(())
     }
@@ -219,60 +221,6 @@ impl Engine {
     /// What was written down since the last call, a line per step.
     pub fn take_trace(&mut self) -> Vec<String> {
         self.report.take_trace()
-    }
-
-    fn add_node(&mut self, node: NodeId, spec: NodeSpec) -> Result<(), EventError> {
-        if self.state.cluster.nodes().contains_key(&node) {
-            return Err(EventError::NodeTwice { node, name: spec.name });
-        }
-        if spec.shape.gpus > GPUS_PER_NODE_MAX {
-            let (gpus, limit) = (spec.shape.gpus, GPUS_PER_NODE_MAX);
-            return Err(EventError::TooManyGpus { name: spec.name, gpus, limit });
-        }
-        if !spec.shape.mig_is_possible() {
-            return Err(EventError::BadMigShape { name: spec.name });
-        }
-        self.state.add_node(node, spec);
-        Ok(())
-    }
-
-    fn remove_node(&mut self, node: NodeId) -> Result<(), EventError> {
-        let known = self.state.cluster.nodes().get(&node).ok_or(EventError::NoSuchNode { node })?;
-        let mut touched: BTreeSet<GangId> = BTreeSet::new();
-        for holder in known.pods.clone() {
-            let pod = holder.owner();
-            let there = self.state.whereabouts(pod);
-            touched.extend(self.state.pods.get(&pod).map(|pod| pod.gang));
-            if holder != pod {
-                // It was leaving anyway; where it goes stays.
-                self.state.set(pod, Whereabouts { former: None, ..there });
-            } else if matches!(there.stage, Stage::Nominated { .. }) {
-                self.promise_falls(pod, there);
-            } else {
-                self.forget_pod(pod);
-            }
-        }
-        self.state.remove_node(node);
-        touched.into_iter().for_each(|gang| self.promises_fall_together(gang));
-        Ok(())
-    }
-
-    /// A gang that lost pods or promises and would not be complete with what it has left gives back what else it was
-    /// promised: it would hold room for a start that may never be. Its next chunk is tried again as a whole.
-    fn promises_fall_together(&mut self, gang: GangId) {
-        let Some(known) = self.state.gangs.get(&gang).filter(|gang| gang.health() == Health::Damaged) else { return };
-        let nominated =
-            |pod: &PodId| self.state.pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }));
-        for pod in known.pods().filter(nominated).collect::<Vec<_>>() {
-            let there = self.state.whereabouts(pod);
-            self.promise_falls(pod, there);
-        }
-    }
-
-    fn promise_falls(&mut self, pod: PodId, there: Whereabouts) {
-        let back = there.former.map_or(Whereabouts::PENDING, |place| Whereabouts::at(Stage::Evicted, place));
-        self.state.set(pod, back);
-        self.pod_changed(pod);
     }
 
     fn set_queue(&mut self, queue: QueueId, spec: QueueSpec) -> Result<(), EventError> {

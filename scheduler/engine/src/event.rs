@@ -16,6 +16,13 @@ pub enum Event {
         /// What it offers.
         spec: NodeSpec,
     },
+    /// What a node offers has changed; the pods on it stay. While more is in use there than it offers, it takes no further pod.
+    NodeChanged {
+        /// The node, as it was added.
+        node: NodeId,
+        /// What it offers now.
+        spec: NodeSpec,
+    },
     /// A node left. Pods placed there are gone with it.
     NodeRemoved {
         /// The node that left.

@@ -83,6 +83,11 @@ impl Reservations {
         }
     }
 
+    /// A node is not any longer what it was: whoever had reserved there looks anew.
+    pub(crate) fn leave_node(&mut self, node: NodeId) {
+        self.known.retain(|_, reservation| reservation.places.iter().all(|(_, place)| place.node != node));
+    }
+
     /// Puts a gang's reservation in force for the rest of the pass.
     fn enforce(&mut self, gang: GangId) {
         if !self.in_force.contains(&gang) {

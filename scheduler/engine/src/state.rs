@@ -1,6 +1,8 @@
 //! Everything a decision depends on, kept together: cluster, queues, gangs, pods and where they are.
 //! Owns the one operation that moves a pod from a stage to another, with every account that hangs on it. Decides nothing.
 
+mod nodes;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -98,6 +100,8 @@ pub struct State {
     pub(crate) starting: BTreeSet<GangId>,
     /// Gangs that may hold something with too few pods.
     pub(crate) suspects: BTreeSet<GangId>,
+    /// Nodes that offer less than is in use on them, with what they offer.
+    narrowed: BTreeMap<NodeId, NodeShape>,
     trees: Interner<Tree>,
     /// Usage of late, where the rules count it.
     pub(crate) usage: Option<UsageBook>,
@@ -307,24 +311,6 @@ impl State {
         Some(pod.gang)
     }
 
-    pub(crate) fn add_node(&mut self, id: NodeId, spec: NodeSpec) {
-        self.count_capacity(&spec.shape, 1);
-        self.names.insert(spec.name.clone(), id);
-        self.topologies.add_node(id, &spec.shape.labels);
-        self.cluster.add_node(id, spec);
-    }
-
-    /// Takes out a node; its pods must have been moved or removed before.
-    pub(crate) fn remove_node(&mut self, id: NodeId) {
-        let Some(shape) = self.cluster.state(id).map(|state| state.shape.clone()) else { return };
-        self.count_capacity(&shape, -1);
-        self.topologies.remove_node(id, &shape.labels);
-        if let Some(node) = self.cluster.nodes().get(&id) {
-            self.names.remove(&node.name);
-        }
-        self.cluster.remove_node(id);
-    }
-
     /// What a pod holds of its queues at a place.
     pub fn held(&self, place: &Placement) -> Amounts {
         match self.cluster.state(place.node) {
@@ -399,22 +385,6 @@ impl State {
         self.gangs.get(&gang).map(|gang| next_chunk(gang, stage)).unwrap_or_default()
     }
 
-    /// Counts a node in or out.
-    fn count_capacity(&mut self, node: &NodeShape, times: i64) {
-        let (gpu, mib) = (signed(node.gpu_milli()), signed(node.memory_bytes >> 20));
-        self.capacity.add(&Amounts::of(gpu, signed(node.cpu_milli), mib), times);
-        *self.capacity_by_model.entry(node.gpu_model.clone()).or_default() += gpu * times;
-        let known = self.memories.len();
-        let count = self.memories.entry(node.gpu_memory_mib).or_default();
-        *count += times;
-        if *count == 0 {
-            self.memories.remove(&node.gpu_memory_mib);
-        }
-        if self.memories.len() != known {
-            self.queues.all_stale(); // what memory asked for comes to in GPUs depends on these
-        }
-    }
-
     /// All the cluster has, by resource.
     pub(crate) fn total(&self) -> Amounts {
         let mut total = Amounts::zero().plus(&self.capacity);
@@ -426,7 +396,8 @@ impl State {
 
     /// The same state built from nothing: every node, queue, gang and pod told anew.
     pub fn rebuild(&self) -> State {
-        let mut rebuilt = State { budgets: self.budgets.clone(), ..State::default() };
+        let (budgets, narrowed) = (self.budgets.clone(), self.narrowed.clone());
+        let mut rebuilt = State { budgets, narrowed, ..State::default() };
         rebuilt.topologies = self.topologies.without_nodes();
         for (&id, node) in self.cluster.nodes() {
             if let Some(state) = self.cluster.state(id) {

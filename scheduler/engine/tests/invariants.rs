@@ -13,6 +13,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 enum Step {
     AddNode(NodeShape),
+    ChangeNode(usize, NodeShape),
     RemoveNode(usize),
     AddPod(PodShape, i32),
     EndPod(usize),
@@ -79,6 +80,7 @@ fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => a_node().prop_map(Step::AddNode),
         1 => any::<usize>().prop_map(Step::RemoveNode),
+        2 => (any::<usize>(), a_node()).prop_map(|(pick, shape)| Step::ChangeNode(pick, shape)),
         8 => (a_pod(), 0..3i32).prop_map(|(shape, priority)| Step::AddPod(shape, priority)),
         4 => any::<usize>().prop_map(Step::EndPod),
         1 => any::<usize>().prop_map(Step::FailBinding),
@@ -116,6 +118,14 @@ impl World {
                 let node = NodeId(self.next);
                 self.nodes.insert(node);
                 Event::NodeAdded { node, spec: NodeSpec { name: format!("n{}", self.next), shape: shape.clone() } }
+            }
+            Step::ChangeNode(pick, shape) => {
+                let Some(&node) = self.nodes.iter().nth(pick % self.nodes.len().max(1)) else { return Vec::new() };
+                // Whoever runs there may stay whatever its labels and taints are by now, but the judge of bookings could not tell.
+                let old = NodeShape::clone(&self.engine.cluster().state(node).expect("it is there").shape);
+                let NodeShape { labels, taints, gpu_model, .. } = old;
+                let shape = NodeShape { labels, taints, gpu_model, ..shape.clone() };
+                Event::NodeChanged { node, spec: NodeSpec { name: format!("n{}", node.0), shape } }
             }
             Step::RemoveNode(pick) => {
                 let Some(&node) = self.nodes.iter().nth(pick % self.nodes.len().max(1)) else { return Vec::new() };

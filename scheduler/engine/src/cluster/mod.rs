@@ -176,6 +176,19 @@ impl Cluster {
         self.nodes.insert(id, Node { name: spec.name, class, pods: BTreeSet::new() });
     }
 
+    /// Could a node be of this shape, with all pods on it?
+    pub(crate) fn could_be(&mut self, id: NodeId, shape: &NodeShape) -> bool {
+        let mut state = NodeState::empty(self.shapes.intern(shape.clone()));
+        let Some(node) = self.nodes.get(&id) else { return false };
+        node.pods.iter().filter_map(|pod| self.placed.get(pod)).all(|place| {
+            let fits = state.can_seat(&place.shape, &place.gpus, place.hold);
+            if fits {
+                state.take(&place.shape, &place.gpus, place.hold);
+            }
+            fits
+        })
+    }
+
     /// Takes a node out, with the pods on it; returns those.
     pub(crate) fn remove_node(&mut self, id: NodeId) -> BTreeSet<PodId> {
         let Some(node) = self.nodes.remove(&id) else { return BTreeSet::new() };

@@ -151,6 +151,7 @@ impl NodeState {
         let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
         gpus.len() == pod.gpu.count()
             && distinct
+            && crate::filter::mig::allows(&self.shape, pod)
             && (!hold.is_now() || fits(&self.free))
             && (!hold.is_later() || fits(self.later()))
     }

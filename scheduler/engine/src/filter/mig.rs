@@ -3,6 +3,6 @@
 
 use crate::cluster::{GpuRequest, NodeShape, PodShape};
 
-pub(super) fn allows(node: &NodeShape, pod: &PodShape) -> bool {
+pub(crate) fn allows(node: &NodeShape, pod: &PodShape) -> bool {
     node.mig.is_none() || !matches!(pod.gpu, GpuRequest::Share(_))
 }

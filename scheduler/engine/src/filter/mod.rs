@@ -5,7 +5,7 @@
 pub mod affinity;
 mod cordon;
 mod gpu_model;
-mod mig;
+pub(crate) mod mig;
 mod node_selector;
 pub mod resources;
 mod taints;
