@@ -86,9 +86,15 @@ pub(super) fn attempt(
         VictimOrder::LeastLoss => None,
     };
     let outcome = on_one_node.or_else(|| across_nodes(context, action, &claim, &mut asked, room));
-    let (units, verdict) = (asked.units.len(), if outcome.is_some() { "makes room" } else { "in vain" });
+    let units = asked.units.len();
     index.costs = costs;
-    context.report.note(|| format!("  {name}: asks for {units} units, {verdict}"));
+    context.report.note(|| match &outcome {
+        Some(Outcome { evicted, moved, .. }) => {
+            format!("  {name}: makes room, {} pods evicted, {} moved", evicted.len(), moved.len())
+        }
+        None if units == 0 => format!("  {name}: nobody may be asked"),
+        None => format!("  {name}: asked {units} units in vain"),
+    });
     outcome
 }
 
