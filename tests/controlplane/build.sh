@@ -8,15 +8,16 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/berth/controlplane
 go_oldest=1.26
 
-kubernetes=$(awk '$1 == "require" && $2 == "k8s.io/kubernetes" { print $3 }' "$here/go/kube/go.mod")
+kubernetes=$(awk '{ sub(/^require /, "") } $1 == "k8s.io/kubernetes" { print $2 }' "$here/go/kube/go.mod")
+[ -n "$kubernetes" ] || { echo "berth: go/kube/go.mod does not say which Kubernetes" >&2; exit 1; }
 minor=${kubernetes#v1.}
 minor=${minor%%.*}
-# Without these the server calls itself v0.0.0-master.
+# Without these the server calls itself v0.0.0-master; with empty ones it does not start.
 stamps="-X k8s.io/component-base/version.gitVersion=$kubernetes -X k8s.io/component-base/version.gitMajor=1"
 stamps="$stamps -X k8s.io/component-base/version.gitMinor=$minor -X k8s.io/client-go/pkg/version.gitVersion=$kubernetes"
 
 missing() { # what is wrong
-  echo "berth: no control plane for tests: $1" >&2
+  echo "berth: no control plane for tests, which are skipped, or fail where CI is set: $1" >&2
   exit 3
 }
 

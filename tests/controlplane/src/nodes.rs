@@ -200,3 +200,45 @@ pub(crate) fn is_ready(node: Option<&Node>) -> bool {
     let conditions = node.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
     conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+        node.labels().get(key).map(String::as_str)
+    }
+
+    #[test]
+    fn nodes_fill_racks_and_racks_fill_zones() {
+        let inventory = Inventory {
+            model: GpuModel::GB200,
+            gpus: 4,
+            nodes_per_rack: 18,
+            racks_per_zone: 2,
+            ..Inventory::h100("nvl", 38)
+        };
+        let nodes = inventory.nodes();
+        for (index, rack, zone) in [(0, 0, 0), (17, 0, 0), (18, 1, 0), (35, 1, 0), (36, 2, 1), (37, 2, 1)] {
+            let node = &nodes[index];
+            assert_eq!(node.name_any(), format!("nvl-{index}"));
+            assert_eq!(label(node, RACK), Some(format!("nvl-rack-{rack}").as_str()), "{index}");
+            assert_eq!(label(node, ZONE), Some(format!("nvl-zone-{zone}").as_str()), "{index}");
+            let clique = label(node, "nvidia.com/gpu.clique").and_then(|clique| clique.rsplit_once('.'));
+            assert_eq!(clique.map(|(_, id)| id), Some(rack.to_string().as_str()), "a rack is one NVLink domain");
+        }
+    }
+
+    #[test]
+    fn labels_tell_what_the_node_has() {
+        let own = BTreeMap::from([("test".to_owned(), "mine".to_owned())]);
+        let bare = Inventory { gpus: 0, labels: own, ..Inventory::h100("cpu", 1) }.nodes().remove(0);
+        assert!(bare.labels().keys().all(|key| !key.starts_with("nvidia.com/")), "{:?}", bare.labels());
+        assert_eq!(label(&bare, "test"), Some("mine"));
+        let full = Inventory { model: GpuModel::L40S, ..Inventory::h100("gpu", 1) }.nodes().remove(0);
+        assert_eq!(label(&full, "nvidia.com/gpu.clique"), None);
+        assert_eq!(label(&full, "nvidia.com/gpu.count"), Some("8"));
+        let allocatable = full.status.and_then(|status| status.allocatable).expect("amounts");
+        assert_eq!(allocatable["nvidia.com/gpu"], Quantity("8".to_owned()));
+    }
+}
