@@ -47,7 +47,8 @@ impl fmt::Display for Part {
 pub struct Options {
     /// Run kube-controller-manager.
     pub controller_manager: bool,
-    /// It also marks nodes that do not answer, and evicts from them. Needs `controller_manager`.
+    /// It also marks nodes that do not answer, after 16 s, and evicts from them; KWOK answers for its nodes, so they are lost
+    /// when it is stopped. Needs `controller_manager`.
     pub node_lifecycle: bool,
     /// Run kube-scheduler, for pods that name no other scheduler.
     pub scheduler: bool,
@@ -168,13 +169,20 @@ pub(crate) fn arguments(part: Part, options: &Options, ports: &Ports) -> Vec<Str
         Part::Scheduler => {
             vec!["--config=kube-scheduler.yaml".into(), "--secure-port=0".into(), gates(SCHEDULER_GATES)]
         }
-        // Without leases: at 1,000 nodes they would be 100 writes a second, which tell nobody anything.
-        Part::Kwok => ["--config=kwok.yaml", "--kubeconfig=admin.kubeconfig", "--manage-all-nodes=true"]
-            .into_iter()
-            .chain(["--node-lease-duration-seconds=0"])
-            .map(str::to_owned)
-            .collect(),
+        Part::Kwok => kwok(options),
     }
+}
+
+fn kwok(options: &Options) -> Vec<String> {
+    // A lease is renewed after a quarter of this. Where nobody looks at leases there are none: for 1,000 nodes they would be
+    // hundreds of writes a second.
+    let lease_seconds = if options.node_lifecycle { 8 } else { 0 };
+    vec![
+        "--config=kwok.yaml".into(),
+        "--kubeconfig=admin.kubeconfig".into(),
+        "--manage-all-nodes=true".into(),
+        format!("--node-lease-duration-seconds={lease_seconds}"),
+    ]
 }
 
 fn gates(gates: &str) -> String {
@@ -237,6 +245,9 @@ fn controller_manager(options: &Options) -> Vec<String> {
     let lifecycle: &[&str] = if options.node_lifecycle { &NODE_LIFECYCLE } else { &[] };
     let controllers = [&CONTROLLERS[..], lifecycle].concat().join(",");
     vec![
+        // Eight renewals missed, not the 25 that a real cluster has patience for.
+        "--node-monitor-grace-period=16s".into(),
+        "--node-monitor-period=2s".into(),
         "--kubeconfig=kube-controller-manager.kubeconfig".into(),
         // Each controller as its own account: the job controller may make workloads only so.
         "--use-service-account-credentials=true".into(),

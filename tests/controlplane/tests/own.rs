@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use berth_controlplane::{ControlPlane, Error, Inventory, Options, Part, TestPod, own};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::runtime::wait::conditions::{is_created, is_pod_running};
 use kube::{Api, ResourceExt};
 
@@ -43,6 +43,20 @@ async fn a_restarted_api_server_knows_what_it_knew() {
     plane.stop(Part::Kwok);
     assert!(!alive(after[&Part::Kwok]) && !plane.runs(Part::Kwok));
     assert!(plane.check().is_ok(), "a part that was stopped is not missed");
+}
+
+#[tokio::test]
+async fn nodes_are_lost_when_nobody_answers_for_them() {
+    let options = Options { controller_manager: true, node_lifecycle: true, kwok: true, ..Options::BARE };
+    let Some(plane) = own(Options { benchmark: true, durable: true, ..options }).await else { return };
+    plane.create_nodes(&Inventory::h100("lost", 1).nodes()).await.unwrap_or_else(|error| panic!("{error}"));
+    plane.stop(Part::Kwok);
+    let nodes: Api<Node> = Api::all(plane.client().expect("a client"));
+    let lost = |node: Option<&Node>| {
+        let taints = node.and_then(|node| node.spec.as_ref()).and_then(|spec| spec.taints.as_ref());
+        taints.is_some_and(|all| all.iter().any(|taint| taint.key == "node.kubernetes.io/unreachable"))
+    };
+    plane.until(&nodes, "lost-0", "it is marked", lost).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[tokio::test]

@@ -42,7 +42,8 @@ async fn kinds(client: &Client, version: &str) -> BTreeSet<String> {
 async fn groups_claims_and_slices_are_served() {
     let Some(plane) = PLANE.get().await else { return };
     let client = plane.client().expect("a client");
-    assert_eq!(client.apiserver_version().await.expect("a version").git_version, "v1.37.1");
+    let version = client.apiserver_version().await.expect("a version").git_version;
+    assert!(version.starts_with("v1.37."), "{version}");
     for (version, expected) in [
         ("scheduling.k8s.io/v1beta1", &["PodGroup", "Workload"][..]),
         ("scheduling.k8s.io/v1alpha3", &["CompositePodGroup"]),
