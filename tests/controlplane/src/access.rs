@@ -1,0 +1,82 @@
+//! Who may do what: service accounts with the rights of a role, and our custom resources' definitions.
+
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ObjectMeta, PostParams};
+use kube::config::AuthInfo;
+use kube::runtime::conditions::is_crd_established;
+use kube::{Api, Config, ResourceExt};
+
+use crate::{ControlPlane, Error};
+
+/// How long a token holds, which is longer than any test runs.
+const TOKEN_SECONDS: i64 = 4 * 3600;
+
+impl ControlPlane {
+    /// How a program connects that runs as a service account: its token, no certificate. The account is created, and `role` with
+    /// it, which it may use everywhere; without a role it may do what anybody may who has logged in. Ready for `Client::try_from`.
+    ///
+    /// # Errors
+    /// What the API server says; account and role must be new.
+    pub async fn service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+        role: Option<&ClusterRole>,
+    ) -> Result<Config, Error> {
+        let client = self.client()?;
+        let create = PostParams::default();
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        accounts.create(&create, &ServiceAccount { metadata: named(name), ..ServiceAccount::default() }).await?;
+        if let Some(role) = role {
+            Api::all(client.clone()).create(&create, role).await?;
+            let binding = bound(namespace, name, &role.name_any());
+            Api::all(client).create(&create, &binding).await?;
+        }
+        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(name, &create, &request).await?;
+        let token = answer.status.and_then(|status| status.token).unwrap_or_default();
+        let mut config = self.config();
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        Ok(config)
+    }
+
+    /// Creates definitions of custom resources and waits until the API server serves them.
+    ///
+    /// # Errors
+    /// What the API server says of a definition.
+    pub async fn define(&self, definitions: &[CustomResourceDefinition]) -> Result<(), Error> {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client()?);
+        for definition in definitions {
+            api.create(&PostParams::default(), definition).await?;
+        }
+        for definition in definitions {
+            self.until(&api, &definition.name_any(), "the definition is served", is_crd_established()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn bound(namespace: &str, account: &str, role: &str) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: named(&format!("{namespace}-{account}")),
+        role_ref: RoleRef {
+            api_group: Some("rbac.authorization.k8s.io".into()),
+            kind: "ClusterRole".into(),
+            name: role.into(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".into(),
+            name: account.into(),
+            namespace: Some(namespace.into()),
+            ..Subject::default()
+        }]),
+    }
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
