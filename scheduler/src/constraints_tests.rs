@@ -17,9 +17,13 @@ fn affinity(kind: &str, required: Value) -> Value {
 #[test]
 fn nodes_by_labels_and_names() {
     let term = |expressions: Value, fields: Value| {
-        affinity("nodeAffinity", json!({ "nodeSelectorTerms": [{ "matchExpressions": expressions, "matchFields": fields }] }))
+        affinity(
+            "nodeAffinity",
+            json!({ "nodeSelectorTerms": [{ "matchExpressions": expressions, "matchFields": fields }] }),
+        )
     };
-    let rule = |key: &str, operator: &str, values: &[&str]| json!([{ "key": key, "operator": operator, "values": values }]);
+    let rule =
+        |key: &str, operator: &str, values: &[&str]| json!([{ "key": key, "operator": operator, "values": values }]);
     let zone = || BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
     let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
 
@@ -40,7 +44,8 @@ fn nodes_by_labels_and_names() {
         let faults = of_spec(spec).faults;
         assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [NODE_AFFINITY], "{case}");
     }
-    let twice = json!({ "nodeSelector": { "zone": "b" }, "affinity": term(rule("zone", "In", &["a"]), json!([]))["affinity"] });
+    let twice =
+        json!({ "nodeSelector": { "zone": "b" }, "affinity": term(rule("zone", "In", &["a"]), json!([]))["affinity"] });
     assert!(of_spec(twice).faults[0].what.contains("at once"));
 }
 
@@ -52,14 +57,19 @@ fn tolerations_mean_what_kubernetes_says() {
     };
     let cases = [
         (json!({ "operator": "Exists" }), read(None, None, None)),
-        (json!({ "key": "a", "operator": "Exists", "effect": "NoExecute" }), read(Some("a"), None, Some(TaintEffect::NoExecute))),
+        (
+            json!({ "key": "a", "operator": "Exists", "effect": "NoExecute" }),
+            read(Some("a"), None, Some(TaintEffect::NoExecute)),
+        ),
         (json!({ "key": "a", "value": "v" }), read(Some("a"), Some("v"), None)),
         (json!({ "key": "a", "operator": "Equal" }), read(Some("a"), Some(""), None)),
     ];
     for (toleration, expected) in cases {
         assert_eq!(one(toleration.clone()).tolerations, expected, "{toleration}");
     }
-    for toleration in [json!({ "key": "a", "operator": "Gt", "value": "1" }), json!({ "key": "a", "effect": "Never" }), json!({})] {
+    for toleration in
+        [json!({ "key": "a", "operator": "Gt", "value": "1" }), json!({ "key": "a", "effect": "Never" }), json!({})]
+    {
         assert_eq!(one(toleration.clone()).faults.len(), 1, "{toleration}");
     }
 }
@@ -72,7 +82,11 @@ fn pods_to_be_near_to_are_those_of_one_namespace() {
     };
     let cases = [
         ("its own", json!({ "labelSelector": { "matchLabels": { "app": "x" } } }), labels(&[("n:app", "x")])),
-        ("another", json!({ "labelSelector": { "matchLabels": { "app": "x" } }, "namespaces": ["m"] }), labels(&[("m:app", "x")])),
+        (
+            "another",
+            json!({ "labelSelector": { "matchLabels": { "app": "x" } }, "namespaces": ["m"] }),
+            labels(&[("m:app", "x")]),
+        ),
         (
             "a single value",
             json!({ "labelSelector": { "matchExpressions": [{ "key": "app", "operator": "In", "values": ["x"] }] } }),

@@ -59,12 +59,13 @@ pub(crate) fn share(annotations: &BTreeMap<String, String>) -> Result<Option<Sha
         found_size.get_or_insert((name, size));
     }
     let Some((_, size)) = found_size else { return Ok(None) };
-    let devices = match annotations.get(names::KAI_GPU_DEVICES) {
-        None => 1,
-        Some(text) => text.trim().parse().ok().filter(|devices| (1..=16).contains(devices)).ok_or_else(|| {
-            Fault::refused(field(names::KAI_GPU_DEVICES), found(text), "write a number from 1 to 16")
-        })?,
-    };
+    let devices =
+        match annotations.get(names::KAI_GPU_DEVICES) {
+            None => 1,
+            Some(text) => text.trim().parse().ok().filter(|devices| (1..=16).contains(devices)).ok_or_else(|| {
+                Fault::refused(field(names::KAI_GPU_DEVICES), found(text), "write a number from 1 to 16")
+            })?,
+        };
     Ok(Some(Share { size, devices }))
 }
 
@@ -98,7 +99,8 @@ mod tests {
     fn shares_are_read_from_our_annotations_and_those_of_kai() {
         let share = |size, devices| Some(Share { size, devices });
         let milli = |milli, devices| share(ShareSize::Milli(MilliGpu(milli)), devices);
-        let cases: [(&[(&str, &str)], Option<Share>); 7] = [
+        type Annotations<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Annotations<'_>, Option<Share>); 7] = [
             (&[], None),
             (&[("berth.dev/gpu-milli", "250")], milli(250, 1)),
             (&[("berth.dev/gpu-memory-mib", "4096")], share(ShareSize::Memory(4096), 1)),

@@ -38,7 +38,11 @@ pub(crate) fn read(
         gpus,
         gpu_model: labelled().or(agents_model).filter(|_| has_gpus).unwrap_or_default(),
         gpu_memory_mib: if has_gpus { memory(node, agents_memory, &mut faults) } else { 0 },
-        labels: labels.iter().filter(|(key, _)| keys.contains(*key)).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        labels: labels
+            .iter()
+            .filter(|(key, _)| keys.contains(*key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
         taints: taints(node, &mut faults),
         unschedulable: is_closed(node),
         mig,
@@ -56,7 +60,8 @@ fn gpus(sum: &Sum, agent: Option<&GpuNode>, faults: &mut Vec<Fault>) -> Result<u
     }
     let status = agent.and_then(|agent| agent.status.as_ref());
     // Only where the agent sees the same GPUs that the device plugin offers, and none of them split.
-    let broken = status.filter(|status| status.gpus.len() as u64 >= count && status.gpus.iter().all(|gpu| gpu.mig.is_none()));
+    let broken =
+        status.filter(|status| status.gpus.len() as u64 >= count && status.gpus.iter().all(|gpu| gpu.mig.is_none()));
     let sound = broken.map(|status| status.gpus.iter().filter(|gpu| gpu.health != Health::Unhealthy).count() as u64);
     let usable = sound.map_or(count, |sound| sound.min(count));
     if usable < count {

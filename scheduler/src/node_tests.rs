@@ -24,24 +24,31 @@ fn offers(labels: Value, allocatable: Value) -> NodeShape {
 
 #[test]
 fn gpus_are_counted_as_the_device_plugin_offers_them() {
-    let plain = offers(json!({ "nvidia.com/gpu.product": "T4", "nvidia.com/gpu.memory": "15360" }), json!({ "nvidia.com/gpu": "4" }));
+    let plain = offers(
+        json!({ "nvidia.com/gpu.product": "T4", "nvidia.com/gpu.memory": "15360" }),
+        json!({ "nvidia.com/gpu": "4" }),
+    );
     assert_eq!((plain.gpus, plain.gpu_model.as_str(), plain.gpu_memory_mib, plain.mig), (4, "T4", 15_360, None));
     let none = offers(json!({ "nvidia.com/gpu.product": "T4" }), json!({ "nvidia.com/gpu": "0" }));
     assert_eq!((none.gpus, none.gpu_model.as_str()), (0, ""), "a label alone is no GPU");
-    let mixed = offers(json!({ "nvidia.com/mig.strategy": "mixed" }), json!({ "nvidia.com/mig-1g.10gb.me": "1", "nvidia.com/mig-odd": "1" }));
+    let mixed = offers(
+        json!({ "nvidia.com/mig.strategy": "mixed" }),
+        json!({ "nvidia.com/mig-1g.10gb.me": "1", "nvidia.com/mig-odd": "1" }),
+    );
     assert_eq!(mixed.mig, Some(MigShape { single: false, instances: vec![("1g.10gb.me".to_owned(), 1)] }));
     let labels = json!({ "nvidia.com/mig.strategy": "single", "nvidia.com/gpu.product": "NVIDIA-A100-MIG-1g.5gb" });
     let single = offers(labels, json!({ "nvidia.com/gpu": "7" }));
-    assert_eq!((single.gpus, single.mig), (7, Some(MigShape { single: true, instances: vec![("1g.5gb".to_owned(), 7)] })));
+    assert_eq!(
+        (single.gpus, single.mig),
+        (7, Some(MigShape { single: true, instances: vec![("1g.5gb".to_owned(), 7)] }))
+    );
     let many = read_with(json!({}), json!({ "allocatable": { "nvidia.com/gpu": "17" } }), None).expect_err("too many");
     assert_eq!(many.field, "status.allocatable[nvidia.com/gpu]");
 }
 
 #[test]
 fn what_the_agent_says_fills_gaps_and_takes_broken_gpus_out() {
-    let gpu = |uuid: &str, health: &str, mib: u32| {
-        json!({ "uuid": uuid, "index": 0, "product": "L4", "memoryMiB": mib, "health": health })
-    };
+    let gpu = |uuid: &str, health: &str, mib: u32| json!({ "uuid": uuid, "index": 0, "product": "L4", "memoryMiB": mib, "health": health });
     let rest = json!({ "allocatable": { "nvidia.com/gpu": "2" } });
     let agent = json!([gpu("a", "Healthy", 23_034), gpu("b", "Unhealthy", 24_000)]);
     let (shape, faults) = read_with(json!({}), rest.clone(), Some(agent)).expect("a node");

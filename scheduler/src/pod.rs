@@ -152,11 +152,11 @@ const REQUESTS: &str = "spec.containers[].resources.requests";
 
 /// Resources that nodes may run out of without the engine knowing.
 fn uncounted(sum: &Sum) -> Vec<Fault> {
-    let known = |name: &str| matches!(name, CPU | MEMORY | names::GPU_RESOURCE) || name.starts_with(names::MIG_RESOURCE);
+    let known =
+        |name: &str| matches!(name, CPU | MEMORY | names::GPU_RESOURCE) || name.starts_with(names::MIG_RESOURCE);
     let unknown = sum.names().filter(|name| !known(name));
-    let fault = |name: &str| {
-        Fault::refused(format!("{REQUESTS}[{name}]"), "this resource is not counted yet", "leave it out")
-    };
+    let fault =
+        |name: &str| Fault::refused(format!("{REQUESTS}[{name}]"), "this resource is not counted yet", "leave it out");
     unknown.map(fault).collect()
 }
 
@@ -169,7 +169,8 @@ fn share(pod: &Pod, gpu: GpuRequest) -> Option<Fault> {
         Ok(Some(share)) => {
             let name = asked.into_iter().find(|name| pod.metadata.annotations.contains_key(*name))?;
             let also = if gpu == GpuRequest::None { "" } else { ", beside whole GPUs" };
-            let what = format!("asks for {}{also}, and nothing on the nodes enforces shares yet", GpuRequest::Share(share));
+            let what =
+                format!("asks for {}{also}, and nothing on the nodes enforces shares yet", GpuRequest::Share(share));
             Some(Fault::refused(gpu::field(name), what, "ask for a whole GPU or a MIG instance"))
         }
     }

@@ -41,7 +41,11 @@ fn containers_init_containers_sidecars_and_overhead() {
             json!({ "containers": [main], "initContainers": [container("i", "2", "0"), container("j", "2", "0")] }),
             (2000, 100),
         ),
-        ("a sidecar goes on", json!({ "containers": [main], "initContainers": [sidecar("s", "1", "10")] }), (2000, 110)),
+        (
+            "a sidecar goes on",
+            json!({ "containers": [main], "initContainers": [sidecar("s", "1", "10")] }),
+            (2000, 110),
+        ),
         (
             "an init container runs beside the sidecars before it",
             json!({ "containers": [main], "initContainers":
@@ -54,7 +58,11 @@ fn containers_init_containers_sidecars_and_overhead() {
                 [container("i", "2", "0"), sidecar("s", "1", "10"), sidecar("t", "1", "10")] }),
             (3000, 120),
         ),
-        ("overhead comes on top", json!({ "containers": [main], "overhead": { "cpu": "100m", "memory": "20" } }), (1100, 120)),
+        (
+            "overhead comes on top",
+            json!({ "containers": [main], "overhead": { "cpu": "100m", "memory": "20" } }),
+            (1100, 120),
+        ),
         (
             "CPU is rounded up once, not container by container",
             json!({ "containers": [container("a", "100u", "1"), container("b", "100u", "0.5")] }),
@@ -75,7 +83,8 @@ fn the_pod_as_a_whole_overrides_its_containers() {
         ("of other resources it says nothing", json!({ "nvidia.com/gpu": "1" }), (2100, 200)),
     ];
     for (case, requests, expected) in cases {
-        let spec = json!({ "containers": containers, "resources": { "requests": requests }, "overhead": { "cpu": "100m" } });
+        let spec =
+            json!({ "containers": containers, "resources": { "requests": requests }, "overhead": { "cpu": "100m" } });
         assert_eq!(asked(spec, json!({})), expected, "{case}");
     }
 }
@@ -96,8 +105,12 @@ fn a_pod_that_is_being_resized_counts_with_the_larger_side() {
         ("not taken back yet", status("1", "4", "Deferred"), (4000, 200)),
         ("what can never be does not count", status("1", "1", "Infeasible"), (1000, 100)),
         ("a status that says nothing", json!({ "containerStatuses": [{ "name": "a" }] }), (2000, 200)),
-        ("status of the pod as a whole", json!({ "allocatedResources": { "cpu": "5" },
-            "resources": { "requests": { "cpu": "1", "memory": "300" } } }), (5000, 300)),
+        (
+            "status of the pod as a whole",
+            json!({ "allocatedResources": { "cpu": "5" },
+            "resources": { "requests": { "cpu": "1", "memory": "300" } } }),
+            (5000, 300),
+        ),
     ];
     for (case, status, expected) in cases {
         assert_eq!(asked(spec.clone(), status), expected, "{case}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::objects::{Kind, Key, Object};
+use crate::objects::{Key, Kind, Object};
 
 /// What a watch says.
 #[derive(Debug, Clone)]

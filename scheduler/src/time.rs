@@ -6,12 +6,12 @@ use berth_engine::Timestamp;
 /// `None` for anything else, and for times before 1970.
 pub(crate) fn timestamp(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.split_once(['T', 't'])?;
-    let mut date = date.split('-').map(|part| digits(part));
+    let mut date = date.split('-').map(digits);
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
     let zone = rest.find(['Z', 'z', '+', '-'])?;
     let (clock, zone) = rest.split_at(zone);
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let mut clock = clock.split(':').map(|part| digits(part));
+    let mut clock = clock.split(':').map(digits);
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let sound = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
     if !sound || date.next().is_some() || clock.next().is_some() || !(1970..10_000).contains(&year) {
@@ -63,7 +63,8 @@ mod tests {
         ] {
             assert_eq!(timestamp(text), Some(Timestamp(ms)), "{text}");
         }
-        for text in ["", "now", "2026-11-21", "2026-13-01T00:00:00Z", "2026-11-21T18:00Z", "1969-12-31T23:59:59Z", "é"] {
+        for text in ["", "now", "2026-11-21", "2026-13-01T00:00:00Z", "2026-11-21T18:00Z", "1969-12-31T23:59:59Z", "é"]
+        {
             assert_eq!(timestamp(text), None, "{text}");
         }
     }

@@ -17,11 +17,7 @@ pub(crate) enum At {
     /// Nowhere.
     Waits,
     /// On a node, at a stage.
-    Seat {
-        stage: Stage,
-        node: String,
-        gpus: GpuIndexes,
-    },
+    Seat { stage: Stage, node: String, gpus: GpuIndexes },
 }
 
 /// A pod as it was told.
@@ -158,7 +154,8 @@ impl Told {
                 At::Waits => Vec::new(),
             })
             .collect();
-        let free: GpuIndexes = (0..all).filter_map(|gpu| u8::try_from(gpu).ok()).filter(|gpu| !taken.contains(gpu)).take(count).collect();
+        let free: GpuIndexes =
+            (0..all).filter_map(|gpu| u8::try_from(gpu).ok()).filter(|gpu| !taken.contains(gpu)).take(count).collect();
         (free.len() == count).then_some(free)
     }
 }

@@ -33,7 +33,8 @@ fn pick(from: &[Value]) -> impl Strategy<Value = Value> + use<> {
 /// What may be different between two versions of a pod, all of it in one.
 fn trait_of_pod() -> impl Strategy<Value = Value> {
     let gpus = |count: &str| json!({ "spec": { "containers": [{ "name": "c", "resources": { "requests": { "cpu": "1", "nvidia.com/gpu": count } } }] } });
-    let annotated = |size: &str| json!({ "metadata": { "annotations": { "berth.dev/gang": "h", "berth.dev/gang-size": size } } });
+    let annotated =
+        |size: &str| json!({ "metadata": { "annotations": { "berth.dev/gang": "h", "berth.dev/gang-size": size } } });
     let near = |rule: &str| {
         let term = json!([{ "labelSelector": { "matchLabels": { "app": "x" } }, "topologyKey": "rack" }]);
         json!({ "spec": { "affinity": { rule: { "requiredDuringSchedulingIgnoredDuringExecution": term } } } })
@@ -131,7 +132,11 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
     let kai = vec![tree(""), tree("one"), tree("two"), json!({ "spec": { "minMember": 1 } })];
     let budget = |key: &str| json!({ "spec": { "selector": { "matchLabels": { key: "x" } } }, "status": { "disruptionsAllowed": 1 } });
     let things = (
-        [life_of(Kind::Node, "", "n0", nodes()), life_of(Kind::Node, "", "n1", nodes()), life_of(Kind::Node, "", "n2", nodes())],
+        [
+            life_of(Kind::Node, "", "n0", nodes()),
+            life_of(Kind::Node, "", "n1", nodes()),
+            life_of(Kind::Node, "", "n2", nodes()),
+        ],
         [life_of(Kind::Queue, "", "a", queues()), life_of(Kind::Queue, "", "b", queues())],
         [
             life_of(Kind::PodGroup(GroupConvention::Native), "lab", "g", native),
@@ -140,9 +145,15 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
         ],
         life_of(Kind::Budget, "lab", "b", vec![budget("app"), budget("team"), json!({ "spec": { "selector": {} } })]),
         life_of(Kind::PriorityClass, "", "high", vec![json!({ "value": 50 }), json!({ "value": 200 })]),
-        life_of(Kind::Namespace, "", "lab", vec![json!({}), json!({ "metadata": { "labels": { "berth.dev/queue": "b" } } })]),
+        life_of(
+            Kind::Namespace,
+            "",
+            "lab",
+            vec![json!({}), json!({ "metadata": { "labels": { "berth.dev/queue": "b" } } })],
+        ),
     );
-    let pods = [life_of_pod("p0", 1), life_of_pod("p1", 1), life_of_pod("p2", 1), life_of_pod("p3", 1), life_of_pod("p4", 1)];
+    let pods =
+        [life_of_pod("p0", 1), life_of_pod("p1", 1), life_of_pod("p2", 1), life_of_pod("p3", 1), life_of_pod("p4", 1)];
     (things, pods).prop_map(|((nodes, queues, groups, budget, class, namespace), pods)| {
         let all = nodes.into_iter().chain(queues).chain(groups).chain([budget, class, namespace]);
         all.chain(pods).collect()

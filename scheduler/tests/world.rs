@@ -53,7 +53,10 @@ fn objects_as_the_api_server_sends_them() {
     let pod = &state.pods()[&pair.world.pod_id(&key("train-0")).expect("a pod")];
     assert_eq!((pod.shape.cpu_milli, pod.shape.memory_bytes, pod.shape.gpu), (16_000, 64 << 30, GpuRequest::Whole(4)));
     let gang = &state.gangs()[&pod.gang];
-    assert_eq!((&*gang.spec.name, gang.spec.priority, gang.spec.expected_runtime_ms), ("lab/train", 1000, Some(9_000_000)));
+    assert_eq!(
+        (&*gang.spec.name, gang.spec.priority, gang.spec.expected_runtime_ms),
+        ("lab/train", 1000, Some(9_000_000))
+    );
     assert_eq!(state.queues().get(gang.spec.queue).map(|queue| queue.spec.name.as_str()), Some("research"));
     let root = gang.tree.branch(0);
     assert_eq!(root.min_member, 2);
@@ -90,14 +93,21 @@ fn groups_of_other_systems() {
 #[test]
 fn gangs_by_annotations_have_the_size_their_pods_agree_on() {
     let member = |name: &str, version, size: &str| {
-        pod(name, version, json!({ "metadata": { "annotations": { "berth.dev/gang": "g", "berth.dev/gang-size": size } } }))
+        pod(
+            name,
+            version,
+            json!({ "metadata": { "annotations": { "berth.dev/gang": "g", "berth.dev/gang-size": size } } }),
+        )
     };
     let mut pair = Pair::default();
     pair.applied([member("a", 1, "2"), member("b", 1, "3")]);
     assert!(pair.problems()[0].contains("differs between pods of the gang"), "{:?}", pair.problems());
     assert_eq!(stage(&pair, "a"), None);
     pair.applied([member("b", 2, "2")]);
-    assert_eq!((pair.problems().len(), stage(&pair, "a"), stage(&pair, "b")), (0, Some(Stage::Pending), Some(Stage::Pending)));
+    assert_eq!(
+        (pair.problems().len(), stage(&pair, "a"), stage(&pair, "b")),
+        (0, Some(Stage::Pending), Some(Stage::Pending))
+    );
 }
 
 #[test]
@@ -125,14 +135,26 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
     let cases = [
         ("metadata.annotations[gpu-fraction]", json!({ "metadata": { "annotations": { "gpu-fraction": "0.5" } } })),
         ("spec.resourceClaims", json!({ "spec": { "resourceClaims": [{ "name": "gpu" }] } })),
-        ("spec.volumes[0].persistentVolumeClaim", json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": {} }] } })),
-        ("spec.containers[0].ports[0].hostPort", json!({ "spec": { "containers": [{ "ports": [{ "hostPort": 80 }] }] } })),
-        ("spec.topologySpreadConstraints[0]", json!({ "spec": { "topologySpreadConstraints": [{ "whenUnsatisfiable": "DoNotSchedule" }] } })),
+        (
+            "spec.volumes[0].persistentVolumeClaim",
+            json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": {} }] } }),
+        ),
+        (
+            "spec.containers[0].ports[0].hostPort",
+            json!({ "spec": { "containers": [{ "ports": [{ "hostPort": 80 }] }] } }),
+        ),
+        (
+            "spec.topologySpreadConstraints[0]",
+            json!({ "spec": { "topologySpreadConstraints": [{ "whenUnsatisfiable": "DoNotSchedule" }] } }),
+        ),
         (
             "requests[ephemeral-storage]",
             json!({ "spec": { "containers": [{ "resources": { "requests": { "ephemeral-storage": "1Gi" } } }] } }),
         ),
-        ("spec.containers[0].resources.requests[cpu]", json!({ "spec": { "containers": [{ "resources": { "requests": { "cpu": "lots" } } }] } })),
+        (
+            "spec.containers[0].resources.requests[cpu]",
+            json!({ "spec": { "containers": [{ "resources": { "requests": { "cpu": "lots" } } }] } }),
+        ),
     ];
     for (field, rest) in cases {
         let mut pair = Pair::default();
@@ -147,11 +169,19 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
 #[test]
 fn pods_of_other_schedulers_hold_what_they_have_outside_of_all_queues() {
     let mut pair = Pair::default();
-    let other = json!({ "spec": { "schedulerName": "default-scheduler", "nodeName": "n" }, "status": { "phase": "Running" } });
-    pair.applied([pod("other", 1, other), node("n", 1, 2, json!({})), pod("waits", 1, json!({ "spec": { "schedulerName": "x" } }))]);
+    let other =
+        json!({ "spec": { "schedulerName": "default-scheduler", "nodeName": "n" }, "status": { "phase": "Running" } });
+    pair.applied([
+        pod("other", 1, other),
+        node("n", 1, 2, json!({})),
+        pod("waits", 1, json!({ "spec": { "schedulerName": "x" } })),
+    ]);
     assert_eq!((stage(&pair, "other"), stage(&pair, "waits")), (Some(Stage::Running), None));
     let state = pair.engine.state();
-    assert_eq!(state.cluster().state(pair.world.node_id("n").expect("a node")).map(|node| node.free.gpu_milli()), Some(1000));
+    assert_eq!(
+        state.cluster().state(pair.world.node_id("n").expect("a node")).map(|node| node.free.gpu_milli()),
+        Some(1000)
+    );
     let shrunk = node("n", 2, 0, json!({}));
     pair.applied([shrunk]);
     assert_eq!(stage(&pair, "other"), Some(Stage::Running), "it is still there, and the node is full");
@@ -212,8 +242,12 @@ fn hostnames_are_looked_up_and_make_no_classes() {
 fn a_gang_that_must_be_on_one_node_is() {
     let mut pair = Pair::default();
     let member = |name| {
-        pod(name, 1, json!({ "metadata": { "annotations": { "berth.dev/gang": "g", "berth.dev/gang-size": "3",
-            "berth.dev/required-topology": "kubernetes.io/hostname" } } }))
+        pod(
+            name,
+            1,
+            json!({ "metadata": { "annotations": { "berth.dev/gang": "g", "berth.dev/gang-size": "3",
+            "berth.dev/required-topology": "kubernetes.io/hostname" } } }),
+        )
     };
     pair.applied([node("a", 1, 2, json!({})), node("b", 1, 2, json!({})), member("x"), member("y"), member("z")]);
     assert!(pair.engine.decide(NOW).iter().all(|decision| !matches!(decision, Decision::Bind { .. })));
@@ -227,7 +261,8 @@ fn a_gang_that_must_be_on_one_node_is() {
 fn a_disruption_budget_counts_pods_of_its_namespace_only() {
     let mut pair = Pair::default();
     let labels = json!({ "metadata": { "labels": { "app": "x" } } });
-    let budget = json!({ "spec": { "selector": { "matchLabels": { "app": "x" } } }, "status": { "disruptionsAllowed": 0 } });
+    let budget =
+        json!({ "spec": { "selector": { "matchLabels": { "app": "x" } } }, "status": { "disruptionsAllowed": 0 } });
     pair.applied([pod("p", 1, labels), object(Kind::Budget, "other", "b", 1, budget.clone())]);
     let labelled = |pair: &Pair| {
         let id = pair.world.pod_id(&key("p")).expect("a pod");

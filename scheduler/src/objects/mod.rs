@@ -118,19 +118,19 @@ pub enum Body {
     /// A pod.
     Pod(Box<Pod>),
     /// A namespace.
-    Namespace(Namespace),
+    Namespace(Box<Namespace>),
     /// A group of pods, of any of the systems.
     Group(Box<Group>),
     /// A priority class.
-    PriorityClass(PriorityClass),
+    PriorityClass(Box<PriorityClass>),
     /// A disruption budget.
-    Budget(Budget),
+    Budget(Box<Budget>),
     /// A queue.
     Queue(Box<Queue>),
     /// What the agent says of a node's GPUs.
     GpuNode(Box<GpuNode>),
     /// It is there, but has another form than expected.
-    Unreadable(Problem),
+    Unreadable(Box<Problem>),
 }
 
 /// The part that all objects share.
@@ -194,13 +194,13 @@ pub fn read(kind: Kind, mut json: Value) -> Object {
         Kind::PodGroup(_) => body(json, Body::Group),
         Kind::Queue => body(json, Body::Queue),
         Kind::GpuNode => body(json, Body::GpuNode),
-        Kind::Namespace => body(json, |read: Box<Namespace>| Body::Namespace(*read)),
-        Kind::PriorityClass => body(json, |read: Box<PriorityClass>| Body::PriorityClass(*read)),
-        Kind::Budget => body(json, |read: Box<Budget>| Body::Budget(*read)),
+        Kind::Namespace => body(json, Body::Namespace),
+        Kind::PriorityClass => body(json, Body::PriorityClass),
+        Kind::Budget => body(json, Body::Budget),
     };
     let body = body.unwrap_or_else(|error| {
         let remedy = "write it as the API's reference has it";
-        Body::Unreadable(Fault::refused("", format!("cannot be read: {error}"), remedy).of(key.clone()))
+        Body::Unreadable(Box::new(Fault::refused("", format!("cannot be read: {error}"), remedy).of(key.clone())))
     });
     Object { key, uid: meta.uid, version: meta.resource_version.parse().ok(), body }
 }

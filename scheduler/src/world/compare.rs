@@ -123,7 +123,8 @@ impl World {
             let (wanted, problems) = self.wanted_gang(&key);
             self.report(Source::Gang(key.clone()), problems);
             let told = self.told.gangs.get(&key).map(|told| &told.spec);
-            let fixed = |a: &GangSpec, b: &GangSpec| (a.queue, a.preemptible, &a.tree) == (b.queue, b.preemptible, &b.tree);
+            let fixed =
+                |a: &GangSpec, b: &GangSpec| (a.queue, a.preemptible, &a.tree) == (b.queue, b.preemptible, &b.tree);
             match (told, wanted) {
                 (Some(told), Some(wanted)) if *told == wanted => continue,
                 (Some(told), Some(wanted)) if fixed(told, &wanted) => {
@@ -216,7 +217,12 @@ impl World {
     }
 
     /// The queue a gang waits in: named by its group, else by its first pod that names one, else by its namespace.
-    fn queue_of(&self, key: &GangKey, group: Option<&Group>, members: &[(&Key, &Pod, Phase)]) -> Result<QueueId, Fault> {
+    fn queue_of(
+        &self,
+        key: &GangKey,
+        group: Option<&Group>,
+        members: &[(&Key, &Pod, Phase)],
+    ) -> Result<QueueId, Fault> {
         let queues = &self.settings.queues;
         let first = |keys: &[String], from: &BTreeMap<String, String>| {
             keys.iter().find_map(|key| from.get(key)).filter(|name| !name.is_empty()).cloned()
@@ -256,7 +262,12 @@ impl World {
         let levels = levels.filter(|level| *level != names::HOSTNAME).chain(self.levels.0.keys());
         let asked = Asked {
             node_keys: levels.chain(self.node_keys.0.keys()).cloned().collect(),
-            pod_keys: budgets.values().flat_map(|one| one.match_labels.keys()).chain(self.pod_keys.0.keys()).cloned().collect(),
+            pod_keys: budgets
+                .values()
+                .flat_map(|one| one.match_labels.keys())
+                .chain(self.pod_keys.0.keys())
+                .cloned()
+                .collect(),
         };
         if asked.node_keys != self.asked.node_keys {
             self.dirty.nodes.extend(self.store.of_kind(Kind::Node).map(|(key, _)| key.name.clone()));
@@ -349,7 +360,8 @@ impl World {
         let ours = view.gang.as_ref();
         let described = ours.and_then(|(gang, subgroup)| {
             let new = telling.gangs_new.get(gang);
-            let old = || self.told.gangs.get(gang).filter(|_| !telling.gangs_gone.contains(gang)).map(|told| &told.spec);
+            let old =
+                || self.told.gangs.get(gang).filter(|_| !telling.gangs_gone.contains(gang)).map(|told| &told.spec);
             Some((new.or_else(old)?, gang, subgroup))
         });
         let member = described.filter(|(spec, _, subgroup)| has_leaf(&spec.tree, subgroup));
@@ -362,12 +374,19 @@ impl World {
             faults.extend(reading.faults.iter().cloned());
             if let (Some((_, _, subgroup)), None) = (&described, &member) {
                 let field = format!("metadata.labels[{}]", names::KAI_SUBGROUP);
-                faults.push(Fault::refused(field, found(subgroup), "name a subgroup of the gang that has none below it"));
+                faults.push(Fault::refused(
+                    field,
+                    found(subgroup),
+                    "name a subgroup of the gang that has none below it",
+                ));
             }
         }
         let problems = faults.into_iter().map(|fault| fault.of(key.clone())).collect();
         let present = match &bound {
-            Some((_, node)) => telling.nodes_new.contains_key(node) || self.told.nodes.contains_key(node) && !telling.nodes_gone.contains(node),
+            Some((_, node)) => {
+                telling.nodes_new.contains_key(node)
+                    || self.told.nodes.contains_key(node) && !telling.nodes_gone.contains(node)
+            }
             None => reading.is_sound() && member.is_some(),
         };
         if !present {
@@ -400,7 +419,9 @@ fn verdict(told: &ToldPod, wanted: &Wanted, telling: &Telling) -> Verdict {
         (_, None) => Verdict::Same,
         (At::Waits, Some(_)) => Verdict::Again,
         (At::Seat { node, .. }, Some((_, bound))) if node != bound => Verdict::Again,
-        (At::Seat { stage, .. }, Some((Stage::Evicted, _))) if *stage != Stage::Evicted && !told.evicted => Verdict::Again,
+        (At::Seat { stage, .. }, Some((Stage::Evicted, _))) if *stage != Stage::Evicted && !told.evicted => {
+            Verdict::Again
+        }
         (At::Seat { stage: Stage::Placed, .. }, Some((Stage::Running, _))) if !told.evicted => Verdict::Confirmed,
         _ => Verdict::Same,
     }

@@ -15,7 +15,7 @@ impl World {
     pub(super) fn look(&mut self) {
         for key in self.store.take_changed() {
             let unreadable = self.store.get(&key).and_then(|object| match &object.body {
-                Body::Unreadable(problem) => Some(problem.clone()),
+                Body::Unreadable(problem) => Some(Problem::clone(problem)),
                 _ => None,
             });
             self.report(Source::Object(key.clone()), unreadable.into_iter().collect());
@@ -124,7 +124,8 @@ impl World {
             Body::Node(node) => node.metadata.labels.get(names::HOSTNAME).cloned(),
             _ => None,
         });
-        let listed = hostname.as_ref().is_some_and(|name| self.hostnames.get(name).is_some_and(|all| all.contains(&key.name)));
+        let listed =
+            hostname.as_ref().is_some_and(|name| self.hostnames.get(name).is_some_and(|all| all.contains(&key.name)));
         self.dirty.nodes.insert(key.name.clone());
         if listed {
             return;

@@ -60,7 +60,8 @@ impl World {
             }
         }
         // Those that are somewhere first, so that nobody is promised their place; in an order that the watches do not choose.
-        let (seated, waiting): (Vec<_>, Vec<_>) = telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
+        let (seated, waiting): (Vec<_>, Vec<_>) =
+            telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
         for (key, wanted) in seated.into_iter().chain(waiting) {
             self.add_pod(key, wanted, &mut events);
         }
@@ -169,7 +170,9 @@ impl World {
         };
         let member = gang.as_ref().and_then(|(gang, subgroup)| {
             let told = self.told.gangs.get_mut(gang)?;
-            let heir = |ghost: &ToldPod| ghost.spec.shape == spec.shape && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup);
+            let heir = |ghost: &ToldPod| {
+                ghost.spec.shape == spec.shape && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
+            };
             if let Some(at) = told.ghosts.iter().position(heir) {
                 told.ghosts.remove(at); // the engine gives the newcomer its place
             }
@@ -192,13 +195,16 @@ impl World {
             (None, Some((stage, node, _, _))) if self.told.nodes.contains_key(*node) => (*stage, (*node).clone()),
             (None, Some(_)) => return Ok(At::Waits),
             (Some((_, node)), Some((_, known, _, true))) if node == **known => (Stage::Evicted, node),
-            (Some((Stage::Placed, node)), Some((Stage::Running, known, _, _))) if node == **known => (Stage::Running, node),
+            (Some((Stage::Placed, node)), Some((Stage::Running, known, _, _))) if node == **known => {
+                (Stage::Running, node)
+            }
             (Some(bound), _) => bound,
         };
         let count = spec.shape.gpu.count();
         let has = self.told.nodes.get(&node).map_or(0, |(_, spec)| spec.shape.gpus);
         let same = booked.filter(|(_, known, gpus, _)| **known == node && gpus.len() == count);
-        let kept = same.map(|(_, _, gpus, _)| gpus.clone()).filter(|gpus| gpus.iter().all(|gpu| usize::from(*gpu) < has));
+        let kept =
+            same.map(|(_, _, gpus, _)| gpus.clone()).filter(|gpus| gpus.iter().all(|gpu| usize::from(*gpu) < has));
         let kept = kept.filter(|gpus| self.are_free(&node, gpus));
         match kept.or_else(|| self.told.free_gpus(&node, count)) {
             Some(gpus) => Ok(At::Seat { stage, node, gpus }),

@@ -50,26 +50,39 @@ impl Pair {
     /// Everything the engine knows, by names.
     pub(crate) fn picture(&self) -> String {
         let (state, mut out) = (self.engine.state(), String::new());
-        let nodes: BTreeMap<_, _> = state.cluster().nodes().iter().map(|(id, node)| (node.name.as_str(), *id)).collect();
+        let nodes: BTreeMap<_, _> =
+            state.cluster().nodes().iter().map(|(id, node)| (node.name.as_str(), *id)).collect();
         for (name, id) in &nodes {
             let Some(known) = state.cluster().state(*id) else { continue };
             let free = &known.free;
             let (gpus, mig) = (free.gpu_milli(), &free.mig);
-            let _ = writeln!(out, "node {name} {:?} free {} {} {} {gpus} {mig:?}", *known.shape, free.cpu_milli, free.memory_bytes, free.pods);
+            let _ = writeln!(
+                out,
+                "node {name} {:?} free {} {} {} {gpus} {mig:?}",
+                *known.shape, free.cpu_milli, free.memory_bytes, free.pods
+            );
         }
         let queue = |id| state.queues().get(id).map_or("-", |queue| queue.spec.name.as_str());
         let mut queues = Vec::new();
         for known in state.queues().all().values() {
             let spec = &known.spec;
-            let amounts = |of: &berth_engine::queue::Amounts| (0..state.queues().resources()).map(|at| of.get(at)).collect::<Vec<_>>();
+            let amounts = |of: &berth_engine::queue::Amounts| {
+                (0..state.queues().resources()).map(|at| of.get(at)).collect::<Vec<_>>()
+            };
             let held = (amounts(&known.allocated), amounts(&known.fixed));
-            queues.push(format!("queue {} under {:?} {:?} holds {held:?}", spec.name, spec.parent.map(queue), spec.gpu));
+            queues.push(format!(
+                "queue {} under {:?} {:?} holds {held:?}",
+                spec.name,
+                spec.parent.map(queue),
+                spec.gpu
+            ));
         }
         let mut gangs = Vec::new();
         for (id, gang) in state.gangs().iter().filter(|(_, gang)| !gang.spec.name.is_empty()) {
             let mut spec = gang.spec.clone();
             spec.queue = berth_engine::QueueId(0);
-            let counts: Vec<_> = gang.members.iter().map(|one| (one.pending, one.active, one.settled, one.holding)).collect();
+            let counts: Vec<_> =
+                gang.members.iter().map(|one| (one.pending, one.active, one.settled, one.holding)).collect();
             gangs.push(format!("gang {spec:?} in {} {:?} {counts:?}", queue(gang.spec.queue), *gang.tree));
             assert!(self.world.gang(*id).is_some_and(|key| *key.path() == *spec.name), "the gang's name is kept");
         }
@@ -78,7 +91,10 @@ impl Pair {
             let place = state.cluster().placed().get(id).and_then(|place| state.cluster().nodes().get(&place.node));
             let gang = state.gangs().get(&pod.gang).map(|gang| gang.spec.name.clone());
             let place = place.map(|node| &node.name);
-            pods.push(format!("pod {} {:?} {:?} {:?} at {place:?} of {gang:?}", pod.name, pod.stage, *pod.shape, pod.terms));
+            pods.push(format!(
+                "pod {} {:?} {:?} {:?} at {place:?} of {gang:?}",
+                pod.name, pod.stage, *pod.shape, pod.terms
+            ));
             assert!(self.world.pod(*id).is_some_and(|(key, _)| *key.path() == *pod.name), "the pod's name is kept");
         }
         [&mut queues, &mut gangs, &mut pods].into_iter().for_each(|list| list.sort());
