@@ -5,7 +5,7 @@ use berth_engine::gang::Stage;
 use berth_engine::{Engine, Event, Member, PodId, PodSpec, QueueSpec, Quota, Seat};
 
 use super::compare::{Telling, Wanted};
-use super::{GangKey, Source, World};
+use super::{GangKey, Source, View, World};
 use crate::objects::Key;
 use crate::pod::Phase;
 use crate::problem::Fault;
@@ -74,7 +74,10 @@ impl World {
     /// A pod leaves the engine, because it is gone or is about to be told anew.
     fn pod_gone(&mut self, key: &Key, gangs_gone: &std::collections::BTreeSet<GangKey>, events: &mut Vec<Event>) {
         let Some(told) = self.told.remove_pod(key) else { return };
-        let succeeded = self.views.get(key).is_some_and(|view| view.reading.phase == Phase::Succeeded);
+        // The same pod, and still of that gang: only then does it count among those of the gang that ended well.
+        let same = self.store.get(key).is_some_and(|object| object.uid == told.uid);
+        let ended_well = |view: &View| view.reading.phase == Phase::Succeeded && view.gang == told.gang;
+        let succeeded = same && self.views.get(key).is_some_and(ended_well);
         if succeeded {
             events.push(Event::PodSucceeded { pod: told.id });
             let gang = told.gang.as_ref().and_then(|(gang, _)| self.told.gangs.get_mut(gang));
