@@ -203,6 +203,8 @@ fn by_and_by(lives: &[Life], steps: &[Step]) -> Pair {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1024), ..ProptestConfig::default() })]
+
     #[test]
     fn the_order_of_messages_makes_no_difference(lives in lives(), steps in steps()) {
         let (expected, mut found) = (at_once(&lives), by_and_by(&lives, &steps));

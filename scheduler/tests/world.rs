@@ -272,3 +272,36 @@ fn a_disruption_budget_counts_pods_of_its_namespace_only() {
     pair.applied([object(Kind::Budget, "lab", "b", 1, budget)]);
     assert!(labelled(&pair));
 }
+
+#[test]
+fn a_pod_made_anew_under_its_name_is_another_pod() {
+    let mut pair = Pair::default();
+    let made = |uid: &str| json!({ "metadata": { "uid": uid } });
+    let mut ended = made("first");
+    common::merge(&mut ended, json!({ "spec": { "nodeName": "n" }, "status": { "phase": "Running" } }));
+    pair.applied([node("n", 1, 8, json!({})), pod("p", 1, ended)]);
+    let first = pair.world.pod_id(&key("p")).expect("a pod");
+    let events = pair.applied([pod("p", 2, made("second"))]);
+    assert!(events.contains(&Event::PodGone { pod: first }), "the first is gone, though no watch said so: {events:?}");
+    let second = pair.world.pod_id(&key("p")).expect("a pod");
+    assert!(second != first && pair.world.pod(first).is_none());
+    assert_eq!((pair.world.pod(second), stage(&pair, "p")), (Some((&key("p"), "second")), Some(Stage::Pending)));
+}
+
+#[test]
+fn a_pod_counts_as_done_only_in_the_gang_it_is_of() {
+    let of =
+        |gang: &str| json!({ "metadata": { "annotations": { "berth.dev/gang": gang, "berth.dev/gang-size": "1" } } });
+    let done = |gang: &str| {
+        let mut json = of(gang);
+        common::merge(&mut json, json!({ "spec": { "nodeName": "n" }, "status": { "phase": "Succeeded" } }));
+        json
+    };
+    for (last, succeeded) in [("g", 1), ("h", 0)] {
+        let mut pair = Pair::default();
+        pair.applied([node("n", 1, 8, json!({})), pod("p", 1, of("g")), pod("q", 1, of("g"))]);
+        pair.applied([pod("p", 2, done(last))]);
+        let found: Vec<u32> = pair.engine.state().gangs().values().map(|gang| gang.spec.succeeded).collect();
+        assert_eq!(found, [succeeded], "{last}");
+    }
+}
