@@ -5,6 +5,7 @@
 mod booking;
 mod fair;
 mod gangs;
+mod labels;
 mod ledger;
 mod load;
 mod places;

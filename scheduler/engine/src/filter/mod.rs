@@ -1,12 +1,15 @@
 //! Where a pod may run. Rules are tried in kube-scheduler's default order; a node counts under the first that rejects it.
 //! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
-//! node comes last, in `resources`.
+//! node comes after these, in `ports` and `resources`; what names and other pods say, in `affinity`.
 
 pub mod affinity;
 mod cordon;
 mod gpu_model;
+pub mod labels;
 mod mig;
-mod node_selector;
+pub mod node_affinity;
+pub mod ports;
+mod reason;
 pub mod resources;
 mod taints;
 
@@ -22,7 +25,7 @@ pub enum Constraint {
     Cordon,
     /// The node has a taint that the pod does not tolerate.
     Taint,
-    /// The node lacks a label the pod asks for.
+    /// The node lacks a label the pod asks for, or is none of those its node affinity requires.
     NodeSelector,
     /// The pod names nodes, and this is none of them.
     NodeName,
@@ -30,6 +33,8 @@ pub enum Constraint {
     GpuModel,
     /// The node's GPUs are split by MIG, and the pod wants a part of one by other means.
     Mig,
+    /// A port that the pod opens on its node is taken there.
+    HostPorts,
     /// Too little of this is left.
     Lack(Resource),
     /// Those are not near whom the pod must be near to.
@@ -40,13 +45,14 @@ pub enum Constraint {
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 15] = [
+    pub const ALL: [Constraint; 16] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
         Constraint::NodeName,
         Constraint::GpuModel,
         Constraint::Mig,
+        Constraint::HostPorts,
         Constraint::Lack(Resource::Pods),
         Constraint::Lack(Resource::Cpu),
         Constraint::Lack(Resource::Memory),
@@ -66,7 +72,7 @@ type ShapeRule = fn(&NodeShape, &PodShape) -> bool;
 const SHAPE_RULES: [(Constraint, ShapeRule); 5] = [
     (Constraint::Cordon, cordon::allows),
     (Constraint::Taint, taints::allow),
-    (Constraint::NodeSelector, node_selector::allows),
+    (Constraint::NodeSelector, node_affinity::allows),
     (Constraint::GpuModel, gpu_model::allows),
     (Constraint::Mig, mig::allows),
 ];
@@ -74,6 +80,11 @@ const SHAPE_RULES: [(Constraint, ShapeRule); 5] = [
 /// The first rule about the node as such that keeps the pod away, if any.
 pub fn shape_rejection(node: &NodeShape, pod: &PodShape) -> Option<Constraint> {
     SHAPE_RULES.iter().find(|(_, allows)| !allows(node, pod)).map(|(constraint, _)| *constraint)
+}
+
+/// The first rule that keeps the pod away but for what is left of resources, if any, with this much free.
+pub fn rejection(node: &NodeShape, free: &Free, pod: &PodShape) -> Option<Constraint> {
+    shape_rejection(node, pod).or_else(|| (!ports::are_open(free, pod)).then_some(Constraint::HostPorts))
 }
 
 /// May the pod run on a node in this state, now or once those that leave have gone?
@@ -101,6 +112,7 @@ impl fmt::Display for Constraint {
             Constraint::NodeName => write!(f, "not among those it names"),
             Constraint::GpuModel => write!(f, "of another GPU model"),
             Constraint::Mig => write!(f, "with GPUs split by MIG"),
+            Constraint::HostPorts => write!(f, "without the host ports asked for"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
             Constraint::PodAffinity => write!(f, "without the pods it must be near to"),
             Constraint::PodAntiAffinity => write!(f, "with pods it must be away from"),

@@ -112,10 +112,13 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
         if let Some(constraint) = filter::shape_rejection(&known.shape, &pod.shape) {
             hits.push((constraint, None));
         } else if !has(&named, node) {
-            hits.push((Constraint::NodeName, None));
+            hits.push((unnamed(state, pod, *node), None));
         } else {
             fits_when_empty |= filter::resources::fit(&known.shape, &Free::all_of(&known.shape), &pod.shape);
-            hits = lacks(known, &pod.shape);
+            hits = match filter::rejection(&known.shape, known.later(), &pod.shape) {
+                Some(constraint) => vec![(constraint, None)],
+                None => lacks(known, &pod.shape),
+            };
             if hits.is_empty() && !has(&near, node) {
                 hits.push((Constraint::PodAffinity, None));
             } else if hits.is_empty() && !has(&apart, node) {
@@ -130,6 +133,12 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     }
     let told = |(constraint, (nodes, nearest_miss))| RuledOut { constraint, nodes, nearest_miss };
     Unplaceable { nodes: nodes.len(), ruled_out: ruled_out.into_iter().map(told).collect(), fits_when_empty }
+}
+
+/// Which rule of the pod's own terms keeps it off the node?
+fn unnamed(state: &State, pod: &Pod, node: NodeId) -> Constraint {
+    let affine = pod.terms.as_deref().is_none_or(|terms| affinity::meets_node_affinity(state, terms, node));
+    if affine { Constraint::NodeName } else { Constraint::NodeSelector }
 }
 
 fn lacks(node: &NodeState, pod: &PodShape) -> Vec<(Constraint, Option<u64>)> {
