@@ -170,7 +170,12 @@ pub(crate) fn node_name(id: usize) -> String {
 }
 
 fn rename(spec: &mut PodSpec, ids: &[usize]) {
-    if let Some(names) = spec.terms.as_mut().and_then(|terms| terms.node_names.as_mut()) {
+    let Some(terms) = spec.terms.as_mut() else { return };
+    let affinity = terms.node_affinity.iter_mut().flat_map(|term| &mut term.names).map(|test| match test {
+        Test::In(names) | Test::NotIn(names) => names,
+        _ => unreachable!("no dice roll them"),
+    });
+    for names in terms.node_names.iter_mut().chain(affinity) {
         *names = (0..ids.len()).filter(|at| names.contains(&node_name(*at))).map(|at| node_name(ids[at])).collect();
     }
 }
