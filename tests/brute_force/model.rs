@@ -7,6 +7,7 @@ use berth_engine::filter::affinity::Term;
 use berth_engine::filter::labels::Test;
 use berth_engine::filter::node_affinity::NodeTerm;
 use berth_engine::filter::ports::HostPort;
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{Stage, Subgroup, TopologyWish};
 use berth_engine::*;
 
@@ -227,6 +228,36 @@ impl Model {
         })
     }
 
+    /// Are the pod's like spread as evenly as it wants, with everybody where it is later?
+    pub(crate) fn is_even(&self, id: u64) -> bool {
+        let pod = &self.pods[&id];
+        let (Some(terms), Some(spot)) = (&pod.spec.terms, pod.stand.holds(true)) else { return true };
+        terms.spread.iter().all(|spread| {
+            let zone = |node: usize| self.nodes[node].labels.get(&spread.topology_key);
+            let makes_a_domain = |node: &usize| {
+                let (shape, asked) = (&self.nodes[*node], &pod.spec.shape);
+                let selected = asked.node_selector.iter().all(|(key, value)| shape.labels.get(key) == Some(value));
+                let affine =
+                    meets_one(&asked.node_affinity, shape, *node) && meets_one(&terms.node_affinity, shape, *node);
+                let tolerated = shape.taints.is_empty() || !asked.tolerations.is_empty();
+                let labelled = terms.spread.iter().all(|other| shape.labels.contains_key(&other.topology_key));
+                labelled && (selected && affine || !spread.honor_affinity) && (tolerated || !spread.honor_taints)
+            };
+            let nodes: Vec<usize> = (0..self.nodes.len()).filter(makes_a_domain).collect();
+            let count = |domain: &String| {
+                let there = |other: &&Pod| {
+                    let at = other.stand.holds(true).map(|spot| spot.node).filter(|at| nodes.contains(at));
+                    at.is_some_and(|at| zone(at) == Some(domain)) && is_like(spread, other)
+                };
+                self.pods.values().filter(there).count()
+            };
+            let domains: std::collections::BTreeSet<&String> = nodes.iter().filter_map(|node| zone(*node)).collect();
+            let least = domains.iter().map(|domain| count(domain)).min().unwrap_or(0);
+            let least = if domains.len() < spread.min_domains as usize { 0 } else { least };
+            zone(spot.node).is_some_and(|domain| count(domain) <= least + spread.max_skew as usize)
+        })
+    }
+
     /// Are both in one domain of the term?
     fn is_near(&self, term: &Term, one: &Pod, other: &Pod) -> bool {
         let places = one.stand.holds(true).zip(other.stand.holds(true));
@@ -357,6 +388,11 @@ fn meets_one(terms: &[NodeTerm], shape: &NodeShape, node: usize) -> bool {
                 && term.labels.iter().all(|asked| passes(&asked.test, shape.labels.get(&asked.key)))
                 && term.names.iter().all(|test| passes(test, Some(&name)))
         })
+}
+
+fn is_like(spread: &Spread, pod: &Pod) -> bool {
+    let labels = pod.spec.terms.as_ref().map(|terms| &terms.labels);
+    spread.match_labels.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
 }
 
 fn speaks_of(term: &Term, pod: &Pod) -> bool {

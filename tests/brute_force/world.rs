@@ -6,6 +6,7 @@ use berth_engine::filter::affinity::{PodTerms, Term};
 use berth_engine::filter::labels::{Requirement, Test};
 use berth_engine::filter::node_affinity::NodeTerm;
 use berth_engine::filter::ports::{HostPort, Protocol};
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{Stage, StaleGrace, Subgroup, TopologyWish};
 use berth_engine::state::Budget;
 use berth_engine::*;
@@ -380,6 +381,18 @@ fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
     if dice.chance(20) {
         let named: BTreeSet<String> = (0..nodes).filter(|_| dice.chance(60)).map(node_name).collect();
         terms.node_names = Some(named);
+    }
+    if dice.chance(20) {
+        terms.spread.push(Spread {
+            topology_key: dice.pick(&["zone", "rack"]).to_owned(),
+            max_skew: dice.pick(&[1, 1, 2]),
+            min_domains: dice.pick(&[1, 1, 2, 3]),
+            match_labels: app(dice),
+            match_expressions: Vec::new(),
+            match_label_keys: Vec::new(),
+            honor_affinity: dice.chance(70),
+            honor_taints: dice.chance(30),
+        });
     }
     if dice.chance(15) {
         terms.node_affinity = node_affinity(dice, true);

@@ -7,6 +7,7 @@ use berth_engine::filter::affinity::{PodTerms, Term};
 use berth_engine::filter::labels::{self, Test};
 use berth_engine::filter::node_affinity::{NodeTerm, ask_for_names};
 use berth_engine::filter::ports::{HostPort, Protocol};
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{GangSpec, StaleGrace, Subgroup, TopologyWish};
 use berth_engine::state::Budget;
 use berth_engine::{
@@ -137,6 +138,8 @@ pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
     let terms = PodTerms {
         node_names: task.node_names.as_ref().map(|names| names.iter().cloned().collect()),
         node_affinity: affinity.into_iter().filter(|_| by_name).collect(),
+        namespace: String::new(),
+        spread: task.topology_spread.iter().map(spread).collect(),
         labels: task.labels.clone(),
         affinity: task.pod_affinity.iter().map(term).collect(),
         anti_affinity: task.pod_anti_affinity.iter().map(term).collect(),
@@ -195,6 +198,19 @@ fn test(asked: &format::Requirement) -> Test {
         Operator::DoesNotExist => Test::DoesNotExist,
         Operator::Gt => Test::Gt(number()),
         Operator::Lt => Test::Lt(number()),
+    }
+}
+
+fn spread(spread: &format::Spread) -> Spread {
+    Spread {
+        topology_key: spread.topology_key.clone(),
+        max_skew: spread.max_skew,
+        min_domains: spread.min_domains.unwrap_or(1),
+        match_labels: spread.match_labels.clone(),
+        match_expressions: Vec::new(),
+        match_label_keys: spread.match_label_keys.clone(),
+        honor_affinity: !spread.ignore_affinity,
+        honor_taints: spread.honor_taints,
     }
 }
 

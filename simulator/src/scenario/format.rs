@@ -16,7 +16,7 @@ use serde::Deserialize;
 pub use expect::{Expect, ExpectedState, GroupResult, NodeResult, SameDomain, TaskResult};
 pub use job::{
     Checkpoint, Gang, GangTopology, HostPort, Job, NodeTerm, Operator, PodAffinity, Protocol, Request, Requirement,
-    Task, TaskState,
+    Spread, Task, TaskState,
 };
 pub use node::{Mig, MigStrategy, Node, Taint, TaintEffect, Toleration};
 

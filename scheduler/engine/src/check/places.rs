@@ -115,7 +115,7 @@ fn ignores_cordons(pod: &PodShape) -> bool {
     })
 }
 
-fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
+pub(super) fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
     let tolerates = |toleration: &Toleration, taint: &Taint| {
         let key = toleration.key.is_none() || toleration.key.as_ref() == Some(&taint.key);
         let value = toleration.value.is_none() || toleration.value.as_ref() == Some(&taint.value);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node_affinity::{self, NodeTerm};
+use super::spread::{Spread, keep_even};
 use crate::cluster::NodeShape;
 use crate::gang::Stage;
 use crate::state::{Pod, State};
@@ -16,6 +17,10 @@ pub struct PodTerms {
     /// Required node affinity in which some term asks for a node's name: the node must meet one of these; empty = none is
     /// asked for. Without names it belongs to the pod's shape.
     pub node_affinity: Vec<NodeTerm>,
+    /// The namespace it is in: topology spread counts pods of this one only.
+    pub namespace: String,
+    /// How its like must be spread over domains.
+    pub spread: Vec<Spread>,
     /// Its own labels, which others' terms and disruption budgets look at.
     pub labels: BTreeMap<String, String>,
     /// It must share a domain with a pod that matches, for each of these.
@@ -65,20 +70,30 @@ pub(crate) fn matches(wanted: &BTreeMap<String, String>, labels: &BTreeMap<Strin
 pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Option<Vec<NodeId>> {
     let terms = pod.terms.as_deref();
     let repelled = !state.repelling.is_empty() && terms.is_some_and(|terms| !terms.labels.is_empty());
-    let restricted =
-        terms.is_some_and(|terms| terms.names_nodes() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty());
+    let restricted = terms.is_some_and(|terms| {
+        terms.names_nodes() || !terms.spread.is_empty() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty()
+    });
     if !repelled && !restricted {
         return None;
     }
     let mut nodes = named(state, pod, scope);
+    keep_even(state, id, pod, &[], &mut nodes);
     keep_near(state, id, pod, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
     Some(nodes)
 }
 
-/// The nodes of `scope` that the pod's terms leave if those it must be near to may come wherever it is.
-pub(crate) fn anywhere_near(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
+/// The nodes of `scope` that the pod's terms leave if those it must be near to may come wherever it is, and those that are
+/// to come may even out how its like are spread.
+pub(crate) fn anywhere_near(
+    state: &State,
+    id: PodId,
+    pod: &Pod,
+    scope: Option<&[NodeId]>,
+    to_come: &[PodId],
+) -> Vec<NodeId> {
     let mut nodes = named(state, pod, scope);
+    keep_even(state, id, pod, to_come, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
     nodes
 }

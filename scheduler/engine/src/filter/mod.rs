@@ -11,6 +11,7 @@ pub mod node_affinity;
 pub mod ports;
 mod reason;
 pub mod resources;
+pub mod spread;
 mod taints;
 
 use std::fmt;
@@ -37,6 +38,10 @@ pub enum Constraint {
     HostPorts,
     /// Too little of this is left.
     Lack(Resource),
+    /// The node lacks the label over which the pod's like are to be spread.
+    SpreadLabel,
+    /// Too many of the pod's like are there already, compared with elsewhere.
+    Spread,
     /// Those are not near whom the pod must be near to.
     PodAffinity,
     /// Somebody is near whom the pod must be away from, or who wants it away.
@@ -45,7 +50,7 @@ pub enum Constraint {
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 16] = [
+    pub const ALL: [Constraint; 18] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
@@ -60,6 +65,8 @@ impl Constraint {
         Constraint::Lack(Resource::GpuShare),
         Constraint::Lack(Resource::GpuMemory),
         Constraint::Lack(Resource::Mig),
+        Constraint::SpreadLabel,
+        Constraint::Spread,
         Constraint::PodAffinity,
         Constraint::PodAntiAffinity,
     ];
@@ -114,6 +121,8 @@ impl fmt::Display for Constraint {
             Constraint::Mig => write!(f, "with GPUs split by MIG"),
             Constraint::HostPorts => write!(f, "without the host ports asked for"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
+            Constraint::SpreadLabel => write!(f, "without the label it must be spread over"),
+            Constraint::Spread => write!(f, "where it would be spread too unevenly"),
             Constraint::PodAffinity => write!(f, "without the pods it must be near to"),
             Constraint::PodAntiAffinity => write!(f, "with pods it must be away from"),
         }

@@ -21,6 +21,8 @@ impl Constraint {
             Constraint::NodeSelector | Constraint::NodeName | Constraint::GpuModel | Constraint::Mig => NODE_AFFINITY,
             Constraint::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Constraint::Lack(resource) => return lack(resource, pod),
+            Constraint::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
+            Constraint::Spread => "node(s) didn't match pod topology spread constraints",
             Constraint::PodAffinity => "node(s) didn't match pod affinity rules",
             Constraint::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
         })

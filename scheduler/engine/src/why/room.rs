@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cluster::{Free, NodeState, Placement, PodShape, Shared};
 use crate::decision::{RuledOut, Unplaceable, WaitCause};
 use crate::filter::affinity::{self, keep_apart, keep_near};
-use crate::filter::{self, Constraint, Resource};
+use crate::filter::{self, Constraint, Resource, spread};
 use crate::gang::{Chunk, Stage};
 use crate::placement::Placer;
 use crate::state::{Pod, State, Whereabouts};
@@ -99,6 +99,7 @@ fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, one_more: b
 /// The reasons for one pod whose place depends on names or on other pods: node by node.
 fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     let named = affinity::named(state, pod, None);
+    let uneven = spread::rejections(state, id, pod, &[]);
     let mut near = named.clone();
     keep_near(state, id, pod, &mut near);
     let mut apart = near.clone();
@@ -119,7 +120,11 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
                 Some(constraint) => vec![(constraint, None)],
                 None => lacks(known, &pod.shape),
             };
-            if hits.is_empty() && !has(&near, node) {
+            if hits.is_empty()
+                && let Some(constraint) = uneven(*node)
+            {
+                hits.push((constraint, None));
+            } else if hits.is_empty() && !has(&near, node) {
                 hits.push((Constraint::PodAffinity, None));
             } else if hits.is_empty() && !has(&apart, node) {
                 hits.push((Constraint::PodAntiAffinity, None));

@@ -148,6 +148,9 @@ pub struct Task {
     /// *Ours.* Ports it opens on its node.
     #[serde(default)]
     pub host_ports: Vec<HostPort>,
+    /// *Ours.* How tasks like it must be spread over domains.
+    #[serde(default)]
+    pub topology_spread: Vec<Spread>,
     /// *Ours.* Taints it puts up with.
     #[serde(default)]
     pub tolerations: Vec<Toleration>,
@@ -228,6 +231,30 @@ impl Operator {
             Operator::Lt => "Lt",
         }
     }
+}
+
+/// *Ours.* A topology spread constraint that must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spread {
+    /// The node label whose values are the domains.
+    pub topology_key: String,
+    /// How many tasks a domain may be ahead of the emptiest one.
+    pub max_skew: u32,
+    /// With fewer domains the emptiest counts as empty; none = 1.
+    #[serde(default)]
+    pub min_domains: Option<u32>,
+    /// The tasks that count: those with all these labels.
+    pub match_labels: Labels,
+    /// And as the task itself in these.
+    #[serde(default)]
+    pub match_label_keys: Vec<String>,
+    /// Nodes that the task's affinity rules out make domains too.
+    #[serde(default)]
+    pub ignore_affinity: bool,
+    /// Nodes whose taints the task does not tolerate make no domains.
+    #[serde(default)]
+    pub honor_taints: bool,
 }
 
 /// *Ours.* A port opened on the node.

@@ -217,6 +217,9 @@ fn phrase(words: &mut Words<'_>, mut task: Task) -> Phrase {
     while let Some(port) = words.value("host-port", terms::HOST_PORT, terms::host_port) {
         task.host_ports.push(port);
     }
+    while let Some(spread) = words.value("spread", terms::SPREAD, terms::spread) {
+        task.topology_spread.push(spread);
+    }
     task.gpu_models = words.names("models").unwrap_or(task.gpu_models);
     while let Some(toleration) = words.value("tolerate", "KEY, KEY=VALUE, KEY=VALUE:EFFECT, or * for any key", tolerate)
     {

@@ -3,9 +3,10 @@
 //! ```text
 //! node-affinity=disk:In:ssd,nvme&cores:Gt:8|metadata.name:In:a
 //! host-port=80 host-port=UDP/10.0.0.1:53
+//! spread=zone:1:app=web spread=rack:2:app=web+key=track+min-domains=3+honor-taints
 //! ```
 
-use super::super::format::{HostPort, NodeTerm, Operator, Protocol, Requirement};
+use super::super::format::{HostPort, NodeTerm, Operator, Protocol, Requirement, Spread};
 use super::words::split;
 
 /// How node affinity is written.
@@ -65,4 +66,45 @@ pub(super) fn show_host_port(port: &HostPort) -> String {
     let protocol = PROTOCOLS.into_iter().find(|(one, _)| *one == port.protocol).map_or("TCP", |(_, word)| word);
     let address = port.host_ip.as_ref().map(|address| format!("{address}:")).unwrap_or_default();
     format!("{protocol}/{address}{}", port.host_port)
+}
+
+/// How a spread is written.
+pub(super) const SPREAD: &str = "TOPOLOGY-KEY:MAX-SKEW:LABEL=VALUE,…, with `+min-domains=N`, `+key=LABEL`, `+ignore-affinity` or `+honor-taints` behind it";
+
+/// Reads a topology spread constraint.
+pub(super) fn spread(text: &str) -> Option<Spread> {
+    let mut words = text.split('+');
+    let mut parts = words.next()?.splitn(3, ':');
+    let (key, skew, labels) = (parts.next()?, parts.next()?, parts.next()?);
+    let label = |pair: String| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut spread = Spread {
+        topology_key: key.to_owned(),
+        max_skew: skew.parse().ok()?,
+        min_domains: None,
+        match_labels: split(labels).into_iter().map(label).collect::<Option<_>>()?,
+        match_label_keys: Vec::new(),
+        ignore_affinity: false,
+        honor_taints: false,
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some(("min-domains", number)) => spread.min_domains = Some(number.parse().ok()?),
+            Some(("key", key)) => spread.match_label_keys.push(key.to_owned()),
+            None if word == "ignore-affinity" => spread.ignore_affinity = true,
+            None if word == "honor-taints" => spread.honor_taints = true,
+            _ => return None,
+        }
+    }
+    Some(spread)
+}
+
+/// Writes a topology spread constraint.
+pub(super) fn show_spread(spread: &Spread) -> String {
+    let labels: Vec<String> = spread.match_labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut text = format!("{}:{}:{}", spread.topology_key, spread.max_skew, labels.join(","));
+    text += &spread.min_domains.map(|number| format!("+min-domains={number}")).unwrap_or_default();
+    spread.match_label_keys.iter().for_each(|key| text += &format!("+key={key}"));
+    text += if spread.ignore_affinity { "+ignore-affinity" } else { "" };
+    text += if spread.honor_taints { "+honor-taints" } else { "" };
+    text
 }

@@ -236,6 +236,9 @@ fn phrase(task: &Task) -> String {
     for port in &task.host_ports {
         line += &format!(" host-port={}", terms::show_host_port(port));
     }
+    for spread in &task.topology_spread {
+        line += &format!(" spread={}", terms::show_spread(spread));
+    }
     line += &list("models", &task.gpu_models);
     for toleration in &task.tolerations {
         let key = toleration.key.as_deref().unwrap_or("*");

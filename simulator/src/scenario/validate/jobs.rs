@@ -97,6 +97,11 @@ impl Check {
                 self.wrong(&object, "nodeAffinity.matchFields", &asked.key, "`metadata.name` with In or NotIn");
             }
         }
+        for spread in &task.topology_spread {
+            if spread.max_skew == 0 || spread.min_domains == Some(0) || spread.match_labels.is_empty() {
+                self.complain(&object, "field `topologySpread`: expected numbers from 1 and some `matchLabels`");
+            }
+        }
         for port in &task.host_ports {
             if port.host_port == 0 {
                 self.wrong(&object, "hostPorts", "0", "a port from 1 to 65535");
