@@ -71,6 +71,10 @@ pub struct Free {
     /// MIG instances left, in the order of [`NodeShape::mig_instances`].
     pub mig: SmallVec<[u16; 4]>,
     /// Ports of the node that are taken, sorted, as often as they are; most nodes have none and pay for one word.
+    #[allow(
+        clippy::box_collection,
+        reason = "a state is compared and copied with every change, so what is rare takes one word"
+    )]
     ports: Option<Box<Vec<HostPort>>>,
 }
 
@@ -254,6 +258,10 @@ impl Free {
         self.ports.as_ref().map_or(&[], |ports| ports.as_slice())
     }
 
+    #[allow(
+        clippy::box_collection,
+        reason = "a state is compared and copied with every change, so what is rare takes one word"
+    )]
     fn ports_of_both(&self, other: &Free) -> Option<Box<Vec<HostPort>>> {
         if self.ports.is_none() || self.ports == other.ports {
             return other.ports.clone();
