@@ -32,6 +32,11 @@ impl Quantity {
         i64::try_from(-(-self.nano).div_euclid(ONE / 1000)).unwrap_or(i64::MAX)
     }
 
+    /// In billionths, exactly: what is added up before it is rounded.
+    pub fn nano(self) -> i128 {
+        self.nano
+    }
+
     /// Is it a whole number of units?
     pub fn is_whole(self) -> bool {
         self.nano % ONE == 0

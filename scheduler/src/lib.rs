@@ -1,0 +1,29 @@
+//! Berth's live scheduler. What is here so far: from objects of the API to events of the engine.
+//!
+//! Pure: no I/O, no Kubernetes client, no clock. Watches hand in what changed ([`World::apply`]), the engine gets what that
+//! means ([`World::events`]), and what cannot be understood is told as [`Problem`]s.
+//!
+//! Not done yet: watching, binding, status, events, metrics, leader election. Refused with a reason, since the engine cannot
+//! keep it: node affinity beyond single values, selectors of pods beyond single values, host ports, topology spread, volumes
+//! that have a place, device claims that are not allocated, GPU shares, resources other than CPU, memory, GPUs and MIG; of
+//! groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences are told as
+//! passed over. Not checked: that all pods of a native group name the same scheduler.
+
+mod constraints;
+mod gang;
+mod gpu;
+mod node;
+pub mod objects;
+mod pod;
+pub mod problem;
+mod queues;
+mod resources;
+mod store;
+mod time;
+mod told;
+pub mod world;
+
+pub use objects::{Key, Kind, Object};
+pub use problem::Problem;
+pub use store::Change;
+pub use world::World;
