@@ -44,6 +44,8 @@ pub fn pod(row: &PodRow) -> PodSpec {
         gpu_models: row.gpu_spec.clone(),
         node_selector: BTreeMap::new(),
         tolerations: Vec::new(),
+        node_affinity: Vec::new(),
+        host_ports: Vec::new(),
     };
     PodSpec { name: row.name.clone(), shape, priority: row.priority, ..PodSpec::default() }
 }

@@ -61,7 +61,7 @@ budget two min-available=2 match.app=web
 job db queue=lab priority=-5 non-preemptible age=2h started=1h delay=10m stale=5s stale-grace=1m runtime=3h checkpoint=never start-timeout=1m bare label.app=db label.app2=x
   2 x running on a gpu=0.5 sharing=A
   gpu=250m devices=2 running on b sharing=A,B order=3
-  pending gpu-memory=8Gi only=a,b select.disk=ssd models=H100,A100 tolerate=team=x:NoExecute tolerate=* never-starts
+  pending gpu-memory=8Gi only=a,b select.disk=ssd node-affinity=disk:In:ssd,nvme&cores:Gt:8|metadata.name:NotIn:a|rack:Exists host-port=80 host-port=UDP/10.0.0.1:53 spread=zone:1:app=db,a=b+min-domains=3+key=track+ignore-affinity+honor-taints models=H100,A100 tolerate=team=x:NoExecute tolerate=* never-starts
   name=odd only=none affinity=rack:app=db anti-affinity=node:app=db,app2=x mig=1g.10gb*2
 job tree queue=prod gang=tree min=1 topology=net required=zone checkpoint=5m terminates-slowly
   group p min=2 preferred=rack gpu=1

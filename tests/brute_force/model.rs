@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 
 use berth_engine::filter::affinity::Term;
+use berth_engine::filter::labels::Test;
+use berth_engine::filter::node_affinity::NodeTerm;
+use berth_engine::filter::ports::HostPort;
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{Stage, Subgroup, TopologyWish};
 use berth_engine::*;
 
@@ -162,6 +166,18 @@ impl Model {
             && pods <= shape.pods
             && gpus.iter().all(|used| *used <= each)
             && instances.iter().all(|(profile, count)| *count <= offered(profile))
+            && self.ports_get_along(node, later)
+    }
+
+    fn ports_get_along(&self, node: usize, later: bool) -> bool {
+        let here = |pod: &&Pod| pod.stand.holds(later).is_some_and(|spot| spot.node == node);
+        let ports: Vec<&HostPort> =
+            self.pods.values().filter(here).flat_map(|pod| &pod.spec.shape.host_ports).collect();
+        let one_address = |a: &Option<String>, b: &Option<String>| a.is_none() || b.is_none() || a == b;
+        let clash = |a: &HostPort, b: &HostPort| {
+            (a.port, a.protocol) == (b.port, b.protocol) && one_address(&a.address, &b.address)
+        };
+        ports.iter().enumerate().all(|(at, one)| ports[at + 1..].iter().all(|other| !clash(one, other)))
     }
 
     /// Is the node of the kind the pod asks for?
@@ -171,7 +187,8 @@ impl Model {
         let model = !wants || asked.gpu_models.is_empty() || asked.gpu_models.contains(&shape.gpu_model);
         let selected = asked.node_selector.iter().all(|(key, value)| shape.labels.get(key) == Some(value));
         let shares = matches!(asked.gpu, GpuRequest::Share(_));
-        model && selected && !(shares && shape.mig.is_some())
+        let affine = meets_one(&asked.node_affinity, shape, node);
+        model && selected && affine && !(shares && shape.mig.is_some())
     }
 
     /// Does the node take such a pod, whatever is on it?
@@ -183,6 +200,7 @@ impl Model {
             && !shape.unschedulable
             && !tainted
             && named.is_none_or(|names| names.contains(&node_name(node)))
+            && pod.spec.terms.as_ref().is_none_or(|terms| meets_one(&terms.node_affinity, shape, node))
     }
 
     /// Is nobody in the pod's domains whom it, or who, wants it elsewhere?
@@ -207,6 +225,36 @@ impl Model {
                 None => speaks_of(term, pod) && in_one(term, pod),
                 Some(_) => kin.any(|other| self.is_near(term, pod, other)),
             }
+        })
+    }
+
+    /// Are the pod's like spread as evenly as it wants, with everybody where it is later?
+    pub(crate) fn is_even(&self, id: u64) -> bool {
+        let pod = &self.pods[&id];
+        let (Some(terms), Some(spot)) = (&pod.spec.terms, pod.stand.holds(true)) else { return true };
+        terms.spread.iter().all(|spread| {
+            let zone = |node: usize| self.nodes[node].labels.get(&spread.topology_key);
+            let makes_a_domain = |node: &usize| {
+                let (shape, asked) = (&self.nodes[*node], &pod.spec.shape);
+                let selected = asked.node_selector.iter().all(|(key, value)| shape.labels.get(key) == Some(value));
+                let affine =
+                    meets_one(&asked.node_affinity, shape, *node) && meets_one(&terms.node_affinity, shape, *node);
+                let tolerated = shape.taints.is_empty() || !asked.tolerations.is_empty();
+                let labelled = terms.spread.iter().all(|other| shape.labels.contains_key(&other.topology_key));
+                labelled && (selected && affine || !spread.honor_affinity) && (tolerated || !spread.honor_taints)
+            };
+            let nodes: Vec<usize> = (0..self.nodes.len()).filter(makes_a_domain).collect();
+            let count = |domain: &String| {
+                let there = |other: &&Pod| {
+                    let at = other.stand.holds(true).map(|spot| spot.node).filter(|at| nodes.contains(at));
+                    at.is_some_and(|at| zone(at) == Some(domain)) && is_like(spread, other)
+                };
+                self.pods.values().filter(there).count()
+            };
+            let domains: std::collections::BTreeSet<&String> = nodes.iter().filter_map(|node| zone(*node)).collect();
+            let least = domains.iter().map(|domain| count(domain)).min().unwrap_or(0);
+            let least = if domains.len() < spread.min_domains as usize { 0 } else { least };
+            zone(spot.node).is_some_and(|domain| count(domain) <= least + spread.max_skew as usize)
         })
     }
 
@@ -322,6 +370,29 @@ fn flatten(tree: &Subgroup, parent: Option<usize>, groups: &mut Vec<Group>) -> u
         groups[at].below.push(child);
     }
     at
+}
+
+/// Does a node meet one of the terms, where there are any?
+fn meets_one(terms: &[NodeTerm], shape: &NodeShape, node: usize) -> bool {
+    let passes = |test: &Test, value: Option<&String>| match test {
+        Test::In(values) => value.is_some_and(|value| values.contains(value)),
+        Test::NotIn(values) => !value.is_some_and(|value| values.contains(value)),
+        Test::Exists => value.is_some(),
+        Test::DoesNotExist => value.is_none(),
+        Test::Gt(_) | Test::Lt(_) => unreachable!("no dice roll them"),
+    };
+    let name = node_name(node);
+    terms.is_empty()
+        || terms.iter().any(|term| {
+            (!term.labels.is_empty() || !term.names.is_empty())
+                && term.labels.iter().all(|asked| passes(&asked.test, shape.labels.get(&asked.key)))
+                && term.names.iter().all(|test| passes(test, Some(&name)))
+        })
+}
+
+fn is_like(spread: &Spread, pod: &Pod) -> bool {
+    let labels = pod.spec.terms.as_ref().map(|terms| &terms.labels);
+    spread.match_labels.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
 }
 
 fn speaks_of(term: &Term, pod: &Pod) -> bool {

@@ -91,7 +91,9 @@ impl Model {
     }
 
     fn try_all(&mut self, all: &[u64], left: &[u64], last: Option<(u64, Spot)>) -> bool {
-        let Some((&id, rest)) = left.split_first() else { return all.iter().all(|id| self.is_in_company(*id)) };
+        let Some((&id, rest)) = left.split_first() else {
+            return all.iter().all(|id| self.is_in_company(*id) && self.is_even(*id));
+        };
         // Of two pods that ask for the same, the later one is not tried before the earlier one's node.
         let after = last.as_ref().filter(|(other, _)| self.are_alike(*other, id)).map(|(_, spot)| spot.node);
         for spot in self.distinct_spots(id).into_iter().filter(|spot| after.is_none_or(|node| spot.node >= node)) {

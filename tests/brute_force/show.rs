@@ -50,13 +50,14 @@ pub(crate) fn show(world: &World) -> String {
             tree(&gang.tree),
         ));
         for member in world.pods.iter().filter(|member| member.gang == id) {
-            let PodShape { cpu_milli, memory_bytes, gpu, mig, gpu_models, node_selector, tolerations } =
+            let PodShape { cpu_milli, memory_bytes, gpu, mig, gpu_models, node_selector, tolerations, .. } =
                 &member.spec.shape;
+            let (node_affinity, host_ports) = (&member.spec.shape.node_affinity, &member.spec.shape.host_ports);
             let subgroup = member.spec.gang.as_ref().map_or("", |member| &member.subgroup);
             let Stand { stage, place, .. } = &member.start;
             line(format!(
                 "  {} `{subgroup}` {gpu} {mig:?} {cpu_milli} CPU {} GiB {gpu_models:?} {node_selector:?} tolerates {} order {:?} \
-                 {stage:?} {place:?} {:?}",
+                 {stage:?} {place:?} {node_affinity:?} {host_ports:?} {:?}",
                 member.spec.name,
                 memory_bytes >> 30,
                 tolerations.len(),

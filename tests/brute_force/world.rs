@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::filter::affinity::{PodTerms, Term};
+use berth_engine::filter::labels::{Requirement, Test};
+use berth_engine::filter::node_affinity::NodeTerm;
+use berth_engine::filter::ports::{HostPort, Protocol};
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{Stage, StaleGrace, Subgroup, TopologyWish};
 use berth_engine::state::Budget;
 use berth_engine::*;
@@ -167,7 +171,12 @@ pub(crate) fn node_name(id: usize) -> String {
 }
 
 fn rename(spec: &mut PodSpec, ids: &[usize]) {
-    if let Some(names) = spec.terms.as_mut().and_then(|terms| terms.node_names.as_mut()) {
+    let Some(terms) = spec.terms.as_mut() else { return };
+    let affinity = terms.node_affinity.iter_mut().flat_map(|term| &mut term.names).map(|test| match test {
+        Test::In(names) | Test::NotIn(names) => names,
+        _ => unreachable!("no dice roll them"),
+    });
+    for names in terms.node_names.iter_mut().chain(affinity) {
         *names = (0..ids.len()).filter(|at| names.contains(&node_name(*at))).map(|at| node_name(ids[at])).collect();
     }
 }
@@ -322,7 +331,32 @@ fn shape(dice: &mut Dice) -> PodShape {
         gpu_models: if dice.chance(8) { vec![dice.pick(&["A", "B"]).to_owned()] } else { Vec::new() },
         node_selector: if dice.chance(8) { labels(&[("zone", dice.pick(&["z0", "z1"]))]) } else { labels(&[]) },
         tolerations: if dice.chance(10) { vec![toleration] } else { Vec::new() },
+        node_affinity: if dice.chance(8) { node_affinity(dice, false) } else { Vec::new() },
+        host_ports: if dice.chance(10) { vec![host_port(dice)] } else { Vec::new() },
     }
+}
+
+fn host_port(dice: &mut Dice) -> HostPort {
+    let address = dice.pick(&[None, Some("10.0.0.1"), Some("10.0.0.2")]).map(str::to_owned);
+    HostPort { protocol: dice.pick(&[Protocol::Tcp, Protocol::Tcp, Protocol::Udp]), port: 80, address }
+}
+
+fn node_affinity(dice: &mut Dice, by_name: bool) -> Vec<NodeTerm> {
+    let zone = |dice: &mut Dice| {
+        let values = [dice.pick(&["z0", "z1", "z2"]).to_owned()].into();
+        let tests = [Test::In(values), Test::Exists, Test::DoesNotExist];
+        Requirement { key: "zone".to_owned(), test: tests[dice.below(3)].clone() }
+    };
+    let name = |dice: &mut Dice| {
+        let names = [node_name(dice.below(3))].into();
+        if dice.chance(50) { Test::In(names) } else { Test::NotIn(names) }
+    };
+    let term = |dice: &mut Dice, by_name| NodeTerm {
+        labels: if dice.chance(60) { vec![zone(dice)] } else { Vec::new() },
+        names: if by_name { vec![name(dice)] } else { Vec::new() },
+    };
+    let first = term(dice, by_name);
+    if dice.chance(50) { vec![first, term(dice, false)] } else { vec![first] }
 }
 
 fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
@@ -347,6 +381,21 @@ fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
     if dice.chance(20) {
         let named: BTreeSet<String> = (0..nodes).filter(|_| dice.chance(60)).map(node_name).collect();
         terms.node_names = Some(named);
+    }
+    if dice.chance(20) {
+        terms.spread.push(Spread {
+            topology_key: dice.pick(&["zone", "rack"]).to_owned(),
+            max_skew: dice.pick(&[1, 1, 2]),
+            min_domains: dice.pick(&[1, 1, 2, 3]),
+            match_labels: app(dice),
+            match_expressions: Vec::new(),
+            match_label_keys: Vec::new(),
+            honor_affinity: dice.chance(70),
+            honor_taints: dice.chance(30),
+        });
+    }
+    if dice.chance(15) {
+        terms.node_affinity = node_affinity(dice, true);
     }
     Some(terms)
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
+use crate::filter::spread::is_even;
 use crate::gang::{Chunk, Gang, Stage, Tree};
 use crate::miss::{Bound, Miss};
 use crate::never;
@@ -65,7 +66,8 @@ struct Task {
     nodes_differ: bool,
     /// Do queues charge for any of the pods by the node they get?
     charged_by_node: bool,
-    /// Pods that must be near others, perhaps near some of this chunk that are placed after them.
+    /// Pods whose place depends on where others are, perhaps some of this chunk that are placed after them: they must be
+    /// near those, or spread evenly with them.
     near: Vec<PodId>,
 }
 
@@ -170,7 +172,7 @@ impl<'t, 's> Search<'t, 's> {
         let charged_by_node = chunk.pods().filter_map(shape).any(|shape| self.is_charged_by_node(shape));
         let wants_company = |pod: &PodId| {
             let terms = state.pods.get(pod).and_then(|pod| pod.terms.as_deref());
-            terms.is_some_and(|terms| !terms.affinity.is_empty())
+            terms.is_some_and(|terms| !terms.affinity.is_empty() || !terms.spread.is_empty())
         };
         let near = if terms { chunk.pods().filter(wants_company).collect() } else { Vec::new() };
         Some(Task { gang: id, queue, fixed, tree: gang.tree.clone(), parts, nodes_differ, charged_by_node, near })
@@ -271,13 +273,20 @@ impl<'t, 's> Search<'t, 's> {
         let within = scope.as_deref().map(Vec::as_slice);
         let narrowed = match self.exhaustive && task.near.contains(&pod) {
             // Its company may come after it: that is looked at when everybody has a place.
-            true => Some(affinity::anywhere_near(state, pod, known, within)),
+            true => Some(affinity::anywhere_near(state, pod, known, within, &self.to_come(task, pod))),
             false => affinity::narrow(state, pod, known, within),
         };
         Some((known.shape.clone(), narrowed.map(Arc::new).or_else(|| scope.clone())))
     }
 
-    /// Is everybody near to those it must be near to, now that all have a place?
+    /// The pods of the chunk that have no place yet, but for this one.
+    fn to_come(&self, task: &Task, pod: PodId) -> Vec<PodId> {
+        let placed = self.trial.state().cluster.placed();
+        let others = task.parts.values().flatten().copied().filter(|other| *other != pod);
+        others.filter(|other| !placed.contains_key(other)).collect()
+    }
+
+    /// Is everybody near to those it must be near to, and spread evenly, now that all have a place?
     fn is_company_there(&self, task: &Task) -> bool {
         let state = self.trial.state();
         task.near.iter().all(|id| {
@@ -285,7 +294,7 @@ impl<'t, 's> Search<'t, 's> {
             place.is_none_or(|(pod, place)| {
                 let mut node = vec![place.node];
                 affinity::keep_near(state, *id, pod, &mut node);
-                !node.is_empty()
+                !node.is_empty() && is_even(state, *id)
             })
         })
     }

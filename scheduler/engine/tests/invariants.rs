@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::decision::WaitCause;
+use berth_engine::filter::labels::{Requirement, Test};
+use berth_engine::filter::node_affinity::NodeTerm;
+use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::filter::{self, Constraint};
 use berth_engine::state::Whereabouts;
 use berth_engine::trial::Trial;
@@ -73,7 +76,18 @@ fn a_pod() -> impl Strategy<Value = PodShape> {
         } else {
             Vec::new()
         },
+        node_affinity: if extras == 9 { vec![in_no_zone()] } else { Vec::new() },
+        host_ports: if extras & 6 == 6 { vec![a_port(extras)] } else { Vec::new() },
     })
+}
+
+fn in_no_zone() -> NodeTerm {
+    NodeTerm { labels: vec![Requirement { key: "zone".into(), test: Test::DoesNotExist }], names: Vec::new() }
+}
+
+fn a_port(extras: u8) -> HostPort {
+    let address = (extras & 1 == 1).then(|| format!("10.0.0.{}", extras / 8));
+    HostPort { protocol: Protocol::Tcp, port: 80, address }
 }
 
 fn a_step() -> impl Strategy<Value = Step> {
@@ -257,7 +271,7 @@ fn check_reason(world: &World, pod: &PodShape, why: &Unplaceable) -> Result<(), 
     prop_assert_eq!(why.nodes, cluster.nodes().len());
     let mut expected: BTreeMap<Constraint, (usize, Option<u64>)> = BTreeMap::new();
     for state in cluster.nodes().keys().filter_map(|node| cluster.state(*node)) {
-        if let Some(constraint) = filter::shape_rejection(&state.shape, pod) {
+        if let Some(constraint) = filter::rejection(&state.shape, state.later(), pod) {
             expected.entry(constraint).or_default().0 += 1;
             continue;
         }

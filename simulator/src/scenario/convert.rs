@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use berth_engine::cluster::{GpuIndexes, Member};
 use berth_engine::filter::affinity::{PodTerms, Term};
+use berth_engine::filter::labels::{self, Test};
+use berth_engine::filter::node_affinity::{NodeTerm, ask_for_names};
+use berth_engine::filter::ports::{HostPort, Protocol};
+use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{GangSpec, StaleGrace, Subgroup, TopologyWish};
 use berth_engine::state::Budget;
 use berth_engine::{
@@ -12,7 +16,7 @@ use berth_engine::{
 };
 
 use super::format::{
-    self, Checkpoint, DisruptionBudget, Gang, Job, MigStrategy, Node, PodAffinity, Queue, Request, Task,
+    self, Checkpoint, DisruptionBudget, Gang, Job, MigStrategy, Node, Operator, PodAffinity, Queue, Request, Task,
 };
 
 const MIB: u64 = 1 << 20;
@@ -129,8 +133,13 @@ fn subgroup(gang: &Gang) -> Subgroup {
 
 /// A task that waits.
 pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
+    let affinity: Vec<NodeTerm> = task.node_affinity.iter().map(node_term).collect();
+    let by_name = ask_for_names(&affinity);
     let terms = PodTerms {
         node_names: task.node_names.as_ref().map(|names| names.iter().cloned().collect()),
+        node_affinity: affinity.into_iter().filter(|_| by_name).collect(),
+        namespace: String::new(),
+        spread: task.topology_spread.iter().map(spread).collect(),
         labels: task.labels.clone(),
         affinity: task.pod_affinity.iter().map(term).collect(),
         anti_affinity: task.pod_anti_affinity.iter().map(term).collect(),
@@ -159,8 +168,60 @@ fn shape(task: &Task) -> PodShape {
         mig: request.mig.iter().filter(|(_, count)| **count > 0).map(|(name, count)| (name.clone(), *count)).collect(),
         gpu_models: task.gpu_models.clone(),
         node_selector: task.node_selector.clone(),
+        node_affinity: node_affinity_of_shape(task),
+        host_ports: task.host_ports.iter().map(host_port).collect(),
         tolerations: task.tolerations.iter().map(toleration).collect(),
     }
+}
+
+/// Node affinity that looks at labels only makes pods differ; one that names nodes is in the pod's terms.
+fn node_affinity_of_shape(task: &Task) -> Vec<NodeTerm> {
+    let terms: Vec<NodeTerm> = task.node_affinity.iter().map(node_term).collect();
+    if ask_for_names(&terms) { Vec::new() } else { terms }
+}
+
+fn node_term(term: &format::NodeTerm) -> NodeTerm {
+    let asked = |one: &format::Requirement| labels::Requirement { key: one.key.clone(), test: test(one) };
+    NodeTerm {
+        labels: term.match_expressions.iter().map(asked).collect(),
+        names: term.match_fields.iter().map(test).collect(),
+    }
+}
+
+fn test(asked: &format::Requirement) -> Test {
+    let values = || asked.values.iter().cloned().collect();
+    let number = || asked.values.first().and_then(|value| value.parse().ok()).unwrap_or_default(); // was checked
+    match asked.operator {
+        Operator::In => Test::In(values()),
+        Operator::NotIn => Test::NotIn(values()),
+        Operator::Exists => Test::Exists,
+        Operator::DoesNotExist => Test::DoesNotExist,
+        Operator::Gt => Test::Gt(number()),
+        Operator::Lt => Test::Lt(number()),
+    }
+}
+
+fn spread(spread: &format::Spread) -> Spread {
+    Spread {
+        topology_key: spread.topology_key.clone(),
+        max_skew: spread.max_skew,
+        min_domains: spread.min_domains.unwrap_or(1),
+        match_labels: spread.match_labels.clone(),
+        match_expressions: Vec::new(),
+        match_label_keys: spread.match_label_keys.clone(),
+        honor_affinity: !spread.ignore_affinity,
+        honor_taints: spread.honor_taints,
+    }
+}
+
+fn host_port(port: &format::HostPort) -> HostPort {
+    let protocol = match port.protocol {
+        format::Protocol::Tcp => Protocol::Tcp,
+        format::Protocol::Udp => Protocol::Udp,
+        format::Protocol::Sctp => Protocol::Sctp,
+    };
+    let address = port.host_ip.clone().filter(|address| !address.is_empty() && address != "0.0.0.0");
+    HostPort { protocol, port: port.host_port, address }
 }
 
 fn gpu(request: &Request) -> GpuRequest {

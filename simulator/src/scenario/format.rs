@@ -14,7 +14,10 @@ use std::fmt;
 use serde::Deserialize;
 
 pub use expect::{Expect, ExpectedState, GroupResult, NodeResult, SameDomain, TaskResult};
-pub use job::{Checkpoint, Gang, GangTopology, Job, PodAffinity, Request, Task, TaskState};
+pub use job::{
+    Checkpoint, Gang, GangTopology, HostPort, Job, NodeTerm, Operator, PodAffinity, Protocol, Request, Requirement,
+    Spread, Task, TaskState,
+};
 pub use node::{Mig, MigStrategy, Node, Taint, TaintEffect, Toleration};
 
 /// The version of the format that is read.

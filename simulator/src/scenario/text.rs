@@ -20,6 +20,7 @@ mod expect;
 mod jobs;
 mod objects;
 mod steps;
+mod terms;
 mod units;
 mod words;
 mod write;

@@ -31,6 +31,11 @@ fn judge(name: &str, state: &NodeState, placed: &[(&PodId, &Placement)], wrong: 
     }
     for (when, free, other) in [("now", &state.free, Hold::Promised), ("later", state.later(), Hold::Leaving)] {
         let held = placed.iter().map(|(_, placement)| *placement).filter(|placement| placement.hold != other);
+        let mut ports: Vec<_> = held.clone().flat_map(|placement| placement.shape.host_ports.iter().cloned()).collect();
+        ports.sort();
+        if ports != free.ports_taken() {
+            wrong.push(format!("`{name}`, {when}: {ports:?} are taken, and written down are {:?}", free.ports_taken()));
+        }
         let what = account(&state.shape, free, held);
         wrong.extend(what.into_iter().map(|what| format!("`{name}`, {when}: {what}")));
     }

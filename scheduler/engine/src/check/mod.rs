@@ -5,6 +5,7 @@
 mod booking;
 mod fair;
 mod gangs;
+mod labels;
 mod ledger;
 mod load;
 mod places;
@@ -12,6 +13,7 @@ mod plan;
 mod quotas;
 mod reclaim;
 mod spare;
+mod spread;
 mod topology;
 mod victims;
 
@@ -59,6 +61,7 @@ fn judge(cycle: &Cycle<'_>, step: &Step<'_, '_>) -> Vec<String> {
     [
         places::overfull(step),
         places::kept_off(step),
+        spread::uneven(step),
         places::apart(step),
         places::too_early(step),
         topology::torn(step),

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::labels::is_affine;
 use super::ledger::{Ledger, Spot, Stand};
 use super::load::{lines, misfit};
 use super::plan::{Given, Step};
 use crate::cluster::{NodeShape, PodShape, Taint, TaintEffect, Toleration};
 use crate::filter::affinity::{PodTerms, Term};
+use crate::filter::ports::HostPort;
 use crate::gang::Stage;
 use crate::units::{NodeId, PodId};
 
@@ -23,6 +25,10 @@ fn too_much(ledger: &Ledger<'_>, node: NodeId) -> Vec<String> {
             let (name, all) = (ledger.node_name(node), line.all);
             wrong.push(format!("{} {} of {name} given out {when}, and it has {all}", line.used, line.what));
         }
+        if let Some((one, other, port)) = clash(ledger, node, of, &[]) {
+            let (one, other, node) = (ledger.pod_name(one), ledger.pod_name(other), ledger.node_name(node));
+            wrong.push(format!("{one} and {other} both open port {port} of {node} {when}"));
+        }
     }
     wrong
 }
@@ -30,8 +36,10 @@ fn too_much(ledger: &Ledger<'_>, node: NodeId) -> Vec<String> {
 /// Is there room, later, for some pods more at these places?
 pub(super) fn has_room(ledger: &Ledger<'_>, more: &[(PodId, Spot)]) -> bool {
     let nodes: BTreeSet<NodeId> = more.iter().map(|(_, spot)| spot.node).collect();
-    let lines = nodes.into_iter().flat_map(|node| lines_with(ledger, node, Stand::later, more));
-    lines.into_iter().all(|line| line.used <= line.all)
+    nodes.into_iter().all(|node| {
+        let lines = lines_with(ledger, node, Stand::later, more);
+        lines.into_iter().all(|line| line.used <= line.all) && clash(ledger, node, Stand::later, more).is_none()
+    })
 }
 
 fn lines_with(
@@ -46,6 +54,33 @@ fn lines_with(
     lines(shape, all.filter_map(|(pod, spot)| Some((&*ledger.pod(pod)?.shape, spot.gpus.as_slice()))))
 }
 
+/// Two pods of a node, with some more, that open the same port of it, and which.
+fn clash(
+    ledger: &Ledger<'_>,
+    node: NodeId,
+    of: fn(&Stand) -> Option<&Spot>,
+    more: &[(PodId, Spot)],
+) -> Option<(PodId, PodId, u16)> {
+    let here = |spot: Option<&Spot>| spot.is_some_and(|spot| spot.node == node);
+    let there = ledger.on_node(node).filter(|pod| here(of(ledger.stand(*pod))));
+    let come = more.iter().filter(|(_, spot)| here(Some(spot))).map(|(pod, _)| *pod);
+    let mut opened: Vec<(PodId, &HostPort)> = Vec::new();
+    for pod in there.chain(come).collect::<BTreeSet<_>>() {
+        for port in ledger.pod(pod).map_or(&[][..], |pod| &pod.shape.host_ports) {
+            let same = |(other, theirs): &&(PodId, &HostPort)| {
+                let addresses = (theirs.address.as_deref(), port.address.as_deref());
+                let apart = matches!(addresses, (Some(theirs), Some(mine)) if theirs != mine);
+                *other != pod && theirs.port == port.port && theirs.protocol == port.protocol && !apart
+            };
+            if let Some((other, _)) = opened.iter().find(same) {
+                return Some((*other, pod, port.port));
+            }
+            opened.push((pod, port));
+        }
+    }
+    None
+}
+
 /// Pods on nodes that do not take them, whoever else is there.
 pub(super) fn kept_off(step: &Step<'_, '_>) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -54,11 +89,14 @@ pub(super) fn kept_off(step: &Step<'_, '_>) -> Vec<String> {
         let (name, node) = (step.ledger.pod_name(*pod), step.ledger.node_name(spot.node));
         let plain = node.trim_matches('`');
         wrong.extend(misfit(plain, shape, &known.shape, &spot.gpus).into_iter().map(|what| format!("{name} {what}")));
-        if shape.unschedulable {
+        if shape.unschedulable && !ignores_cordons(&known.shape) {
             wrong.push(format!("{name} is put on {node}, which is cordoned"));
         }
         if let Some(taint) = untolerated(shape, &known.shape) {
             wrong.push(format!("{name} is put on {node} and does not tolerate its taint `{}`", taint.key));
+        }
+        if !is_affine(plain, shape, &known.shape, known.terms.as_deref()) {
+            wrong.push(format!("{name} is put on {node}, which meets no term of its node affinity"));
         }
         let named = known.terms.as_deref().and_then(|terms| terms.node_names.as_ref());
         if named.is_some_and(|names| !names.contains(plain)) {
@@ -68,7 +106,16 @@ pub(super) fn kept_off(step: &Step<'_, '_>) -> Vec<String> {
     wrong
 }
 
-fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
+/// Kubernetes marks a cordoned node with a taint of this key, effect and no value.
+fn ignores_cordons(pod: &PodShape) -> bool {
+    pod.tolerations.iter().any(|toleration| {
+        matches!(toleration.key.as_deref(), None | Some("node.kubernetes.io/unschedulable"))
+            && matches!(toleration.value.as_deref(), None | Some(""))
+            && matches!(toleration.effect, None | Some(TaintEffect::NoSchedule))
+    })
+}
+
+pub(super) fn untolerated<'n>(node: &'n NodeShape, pod: &PodShape) -> Option<&'n Taint> {
     let tolerates = |toleration: &Toleration, taint: &Taint| {
         let key = toleration.key.is_none() || toleration.key.as_ref() == Some(&taint.key);
         let value = toleration.value.is_none() || toleration.value.as_ref() == Some(&taint.value);

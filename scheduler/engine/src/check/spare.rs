@@ -8,6 +8,7 @@ use super::places::{has_room, repelled};
 use super::plan::Step;
 use super::quotas;
 use super::reclaim::{Piece, Reclaim, pieces};
+use super::spread;
 use super::topology::torn_at;
 use crate::decision::EvictCause;
 use crate::units::PodId;
@@ -54,6 +55,7 @@ fn could_stay(step: &Step<'_, '_>, piece: &Piece) -> bool {
     homes.len() == piece.pods.len()
         && has_room(step.ledger, &homes)
         && !homes.iter().any(repelled)
+        && !homes.iter().any(|(pod, _)| came.iter().any(|other| spread::matters(step.ledger, *pod, *other)))
         && torn_at(step.ledger, piece.gang, &piece.pods, &there).len() <= may_be_torn
         && quotas::has_room(step, gang.spec.queue, &piece.amounts)
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::request::{GpuRequest, are_profiles, mig_milli};
 use super::state::GpuIndexes;
 use crate::filter::affinity::PodTerms;
+use crate::filter::node_affinity::NodeTerm;
+use crate::filter::ports::HostPort;
 use crate::gang::Stage;
 use crate::units::{GangId, NodeId};
 
@@ -170,8 +172,12 @@ pub struct PodShape {
     pub gpu_models: Vec<String>,
     /// Labels a node must have.
     pub node_selector: BTreeMap<String, String>,
+    /// Required node affinity without names of nodes: one of these terms must be met; empty = none is asked for.
+    pub node_affinity: Vec<NodeTerm>,
     /// Taints it puts up with.
     pub tolerations: Vec<Toleration>,
+    /// Ports it opens on its node.
+    pub host_ports: Vec<HostPort>,
 }
 
 #[cfg(test)]

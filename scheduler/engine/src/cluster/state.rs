@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::request::{GpuRequest, Share, ShareSize};
 use super::shape::{NodeShape, PodShape};
 use super::shared::Shared;
+use crate::filter::ports::HostPort;
 use crate::units::{GPU, MilliGpu};
 
 /// Per-GPU quantities of one node, by GPU index.
@@ -69,6 +70,12 @@ pub struct Free {
     pub gpu_mib: PerGpu<u32>,
     /// MIG instances left, in the order of [`NodeShape::mig_instances`].
     pub mig: SmallVec<[u16; 4]>,
+    /// Ports of the node that are taken, sorted, as often as they are; most nodes have none and pay for one word.
+    #[allow(
+        clippy::box_collection,
+        reason = "a state is compared and copied with every change, so what is rare takes one word"
+    )]
+    ports: Option<Box<Vec<HostPort>>>,
 }
 
 impl Clone for Free {
@@ -78,6 +85,7 @@ impl Clone for Free {
             gpus: SmallVec::from_slice(&self.gpus),
             gpu_mib: SmallVec::from_slice(&self.gpu_mib),
             mig: SmallVec::from_slice(&self.mig),
+            ports: self.ports.clone(),
             ..*self
         }
     }
@@ -185,6 +193,7 @@ impl Free {
             gpus: SmallVec::from_elem(GPU, shape.gpus),
             gpu_mib: SmallVec::from_elem(shape.gpu_memory_mib, known),
             mig: shape.mig_instances().iter().map(|(_, count)| *count as u16).collect(),
+            ports: None,
         }
     }
 
@@ -241,6 +250,44 @@ impl Free {
             gpus: self.gpus.iter().zip(&other.gpus).map(|(a, b)| *a.min(b)).collect(),
             gpu_mib: self.gpu_mib.iter().zip(&other.gpu_mib).map(|(a, b)| *a.min(b)).collect(),
             mig: self.mig.iter().zip(&other.mig).map(|(a, b)| *a.min(b)).collect(),
+            ports: self.ports_of_both(other),
+        }
+    }
+
+    /// The ports of the node that are taken, sorted.
+    pub fn ports_taken(&self) -> &[HostPort] {
+        self.ports.as_ref().map_or(&[], |ports| ports.as_slice())
+    }
+
+    #[allow(
+        clippy::box_collection,
+        reason = "a state is compared and copied with every change, so what is rare takes one word"
+    )]
+    fn ports_of_both(&self, other: &Free) -> Option<Box<Vec<HostPort>>> {
+        if self.ports.is_none() || self.ports == other.ports {
+            return other.ports.clone();
+        }
+        let mut ports = [self.ports_taken(), other.ports_taken()].concat();
+        ports.sort_unstable();
+        ports.dedup();
+        Some(Box::new(ports))
+    }
+
+    fn take_ports(&mut self, wanted: &[HostPort]) {
+        let ports = self.ports.get_or_insert_default();
+        ports.extend_from_slice(wanted);
+        ports.sort_unstable();
+    }
+
+    fn give_back_ports(&mut self, wanted: &[HostPort]) {
+        let Some(ports) = &mut self.ports else { return };
+        for port in wanted {
+            if let Ok(at) = ports.binary_search(port) {
+                ports.remove(at);
+            }
+        }
+        if ports.is_empty() {
+            self.ports = None; // one way to write each state
         }
     }
 
@@ -256,6 +303,9 @@ impl Free {
                 self.mig[index] -= *count as u16;
             }
         }
+        if !pod.host_ports.is_empty() {
+            self.take_ports(&pod.host_ports);
+        }
     }
 
     fn give_back(&mut self, node: &NodeShape, pod: &PodShape, gpus: &[u8]) {
@@ -269,6 +319,9 @@ impl Free {
             if let Some(index) = mig_index(node, profile) {
                 self.mig[index] += *count as u16;
             }
+        }
+        if !pod.host_ports.is_empty() {
+            self.give_back_ports(&pod.host_ports);
         }
     }
 

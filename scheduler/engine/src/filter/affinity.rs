@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::node_affinity::{self, NodeTerm};
+use super::spread::{Spread, keep_even};
 use crate::cluster::NodeShape;
 use crate::gang::Stage;
 use crate::state::{Pod, State};
@@ -12,12 +14,25 @@ use crate::units::{NodeId, PodId};
 pub struct PodTerms {
     /// The only nodes it may use, if it names any.
     pub node_names: Option<BTreeSet<String>>,
+    /// Required node affinity in which some term asks for a node's name: the node must meet one of these; empty = none is
+    /// asked for. Without names it belongs to the pod's shape.
+    pub node_affinity: Vec<NodeTerm>,
+    /// The namespace it is in: topology spread counts pods of this one only.
+    pub namespace: String,
+    /// How its like must be spread over domains.
+    pub spread: Vec<Spread>,
     /// Its own labels, which others' terms and disruption budgets look at.
     pub labels: BTreeMap<String, String>,
     /// It must share a domain with a pod that matches, for each of these.
     pub affinity: Vec<Term>,
     /// It must not share a domain with a pod that matches, for each of these.
     pub anti_affinity: Vec<Term>,
+}
+
+impl PodTerms {
+    fn names_nodes(&self) -> bool {
+        self.node_names.is_some() || !self.node_affinity.is_empty()
+    }
 }
 
 /// A set of pods and the domain that is to be shared with them, or not.
@@ -56,27 +71,37 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
     let terms = pod.terms.as_deref();
     let repelled = !state.repelling.is_empty() && terms.is_some_and(|terms| !terms.labels.is_empty());
     let restricted = terms.is_some_and(|terms| {
-        terms.node_names.is_some() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty()
+        terms.names_nodes() || !terms.spread.is_empty() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty()
     });
     if !repelled && !restricted {
         return None;
     }
     let mut nodes = named(state, pod, scope);
+    keep_even(state, id, pod, &[], &mut nodes);
     keep_near(state, id, pod, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
     Some(nodes)
 }
 
-/// The nodes of `scope` that the pod's terms leave if those it must be near to may come wherever it is.
-pub(crate) fn anywhere_near(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
+/// The nodes of `scope` that the pod's terms leave if those it must be near to may come wherever it is, and those that are
+/// to come may even out how its like are spread.
+pub(crate) fn anywhere_near(
+    state: &State,
+    id: PodId,
+    pod: &Pod,
+    scope: Option<&[NodeId]>,
+    to_come: &[PodId],
+) -> Vec<NodeId> {
     let mut nodes = named(state, pod, scope);
+    keep_even(state, id, pod, to_come, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
     nodes
 }
 
 /// The nodes of `scope` that the pod names; all of them where it names none. Ascending.
 pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
-    let named = pod.terms.as_deref().and_then(|terms| terms.node_names.as_ref());
+    let terms = pod.terms.as_deref();
+    let named = terms.and_then(|terms| terms.node_names.as_ref());
     let mut nodes: Vec<NodeId> = match (named, scope) {
         (Some(names), _) => names.iter().filter_map(|name| state.names.get(name).copied()).collect(),
         (None, Some(scope)) => scope.to_vec(),
@@ -86,7 +111,16 @@ pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<N
     if let Some(scope) = scope {
         nodes.retain(|node| scope.binary_search(node).is_ok());
     }
+    if let Some(terms) = terms.filter(|terms| !terms.node_affinity.is_empty()) {
+        nodes.retain(|node| meets_node_affinity(state, terms, *node));
+    }
     nodes
+}
+
+/// Does the node meet what the pod's terms ask of nodes by label or name?
+pub(crate) fn meets_node_affinity(state: &State, terms: &PodTerms, node: NodeId) -> bool {
+    let known = state.cluster.nodes().get(&node).zip(state.cluster.state(node));
+    known.is_some_and(|(known, of)| node_affinity::is_met(&terms.node_affinity, &of.shape, &known.name))
 }
 
 /// Keeps the nodes on which the pod is near to those it must be near to.

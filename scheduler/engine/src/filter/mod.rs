@@ -1,13 +1,17 @@
 //! Where a pod may run. Rules are tried in kube-scheduler's default order; a node counts under the first that rejects it.
 //! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
-//! node comes last, in `resources`.
+//! node comes after these, in `ports` and `resources`; what names and other pods say, in `affinity`.
 
 pub mod affinity;
 mod cordon;
 mod gpu_model;
+pub mod labels;
 pub(crate) mod mig;
-mod node_selector;
+pub mod node_affinity;
+pub mod ports;
+mod reason;
 pub mod resources;
+pub mod spread;
 mod taints;
 
 use std::fmt;
@@ -22,7 +26,7 @@ pub enum Constraint {
     Cordon,
     /// The node has a taint that the pod does not tolerate.
     Taint,
-    /// The node lacks a label the pod asks for.
+    /// The node lacks a label the pod asks for, or is none of those its node affinity requires.
     NodeSelector,
     /// The pod names nodes, and this is none of them.
     NodeName,
@@ -30,8 +34,14 @@ pub enum Constraint {
     GpuModel,
     /// The node's GPUs are split by MIG, and the pod wants a part of one by other means.
     Mig,
+    /// A port that the pod opens on its node is taken there.
+    HostPorts,
     /// Too little of this is left.
     Lack(Resource),
+    /// The node lacks the label over which the pod's like are to be spread.
+    SpreadLabel,
+    /// Too many of the pod's like are there already, compared with elsewhere.
+    Spread,
     /// Those are not near whom the pod must be near to.
     PodAffinity,
     /// Somebody is near whom the pod must be away from, or who wants it away.
@@ -40,13 +50,14 @@ pub enum Constraint {
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 15] = [
+    pub const ALL: [Constraint; 18] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
         Constraint::NodeName,
         Constraint::GpuModel,
         Constraint::Mig,
+        Constraint::HostPorts,
         Constraint::Lack(Resource::Pods),
         Constraint::Lack(Resource::Cpu),
         Constraint::Lack(Resource::Memory),
@@ -54,6 +65,8 @@ impl Constraint {
         Constraint::Lack(Resource::GpuShare),
         Constraint::Lack(Resource::GpuMemory),
         Constraint::Lack(Resource::Mig),
+        Constraint::SpreadLabel,
+        Constraint::Spread,
         Constraint::PodAffinity,
         Constraint::PodAntiAffinity,
     ];
@@ -66,7 +79,7 @@ type ShapeRule = fn(&NodeShape, &PodShape) -> bool;
 const SHAPE_RULES: [(Constraint, ShapeRule); 5] = [
     (Constraint::Cordon, cordon::allows),
     (Constraint::Taint, taints::allow),
-    (Constraint::NodeSelector, node_selector::allows),
+    (Constraint::NodeSelector, node_affinity::allows),
     (Constraint::GpuModel, gpu_model::allows),
     (Constraint::Mig, mig::allows),
 ];
@@ -74,6 +87,11 @@ const SHAPE_RULES: [(Constraint, ShapeRule); 5] = [
 /// The first rule about the node as such that keeps the pod away, if any.
 pub fn shape_rejection(node: &NodeShape, pod: &PodShape) -> Option<Constraint> {
     SHAPE_RULES.iter().find(|(_, allows)| !allows(node, pod)).map(|(constraint, _)| *constraint)
+}
+
+/// The first rule that keeps the pod away but for what is left of resources, if any, with this much free.
+pub fn rejection(node: &NodeShape, free: &Free, pod: &PodShape) -> Option<Constraint> {
+    shape_rejection(node, pod).or_else(|| (!ports::are_open(free, pod)).then_some(Constraint::HostPorts))
 }
 
 /// May the pod run on a node in this state, now or once those that leave have gone?
@@ -101,7 +119,10 @@ impl fmt::Display for Constraint {
             Constraint::NodeName => write!(f, "not among those it names"),
             Constraint::GpuModel => write!(f, "of another GPU model"),
             Constraint::Mig => write!(f, "with GPUs split by MIG"),
+            Constraint::HostPorts => write!(f, "without the host ports asked for"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
+            Constraint::SpreadLabel => write!(f, "without the label it must be spread over"),
+            Constraint::Spread => write!(f, "where it would be spread too unevenly"),
             Constraint::PodAffinity => write!(f, "without the pods it must be near to"),
             Constraint::PodAntiAffinity => write!(f, "with pods it must be away from"),
         }

@@ -1,9 +1,10 @@
-//! Enough must be left on the node, of everything the pod asks for.
+//! Enough must be left on the node, of everything the pod asks for, and its ports must be open.
 
 use std::fmt;
 
 use smallvec::SmallVec;
 
+use super::ports;
 use crate::cluster::{Free, GpuRequest, NodeShape, PodShape, Share, ShareSize};
 use crate::units::GPU;
 
@@ -86,9 +87,9 @@ fn roomiest<T: Copy + Ord + Default>(left: &[T], devices: u8) -> T {
     left.get(usize::from(devices).saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// Is there enough of everything?
+/// Is there enough of everything, and are its ports open?
 pub(crate) fn fit(node: &NodeShape, free: &Free, pod: &PodShape) -> bool {
-    Resource::ALL.iter().all(|resource| resource.missing(node, free, pod) == 0)
+    Resource::ALL.iter().all(|resource| resource.missing(node, free, pod) == 0) && ports::are_open(free, pod)
 }
 
 /// How many pods of this kind there is enough of everything for, at once.
@@ -100,7 +101,8 @@ pub(crate) fn how_many(node: &NodeShape, free: &Free, pod: &PodShape) -> u32 {
         GpuRequest::Whole(count) => by(free.gpus_with(GPU) as u64, count as u64),
         GpuRequest::Share(share) => how_many_shares(node, free, share),
     };
-    let others = [by(free.cpu_milli, pod.cpu_milli), by(free.memory_bytes, pod.memory_bytes), by_gpu];
+    let by_ports = ports::how_many(free, pod);
+    let others = [by(free.cpu_milli, pod.cpu_milli), by(free.memory_bytes, pod.memory_bytes), by_gpu, by_ports];
     let least = others.into_iter().chain(pod.mig.iter().map(by_mig)).fold(free.pods.into(), u64::min);
     least as u32 // no more than pods, which are
 }
@@ -129,6 +131,7 @@ pub(crate) fn fit_on(node: &NodeShape, free: &Free, pod: &PodShape, gpus: &[u8])
     let mut others = Resource::ALL.iter().filter(|resource| !resource.is_by_gpu());
     others.all(|resource| resource.missing(node, free, pod) == 0)
         && gpus.iter().all(|gpu| free.room_on(*gpu, node, pod.gpu))
+        && ports::are_open(free, pod)
 }
 
 impl fmt::Display for Resource {

@@ -108,8 +108,12 @@ impl Tally {
             return Tally::default();
         }
         let (shape, free) = (&class.state.shape, class.state.later());
-        match filter::shape_rejection(shape, pod) {
-            Some(constraint) => Tally { nodes, rejected_by: Some(constraint), ..Tally::default() },
+        match filter::rejection(shape, free, pod) {
+            Some(constraint) => {
+                let fits_when_empty =
+                    constraint == Constraint::HostPorts && filter::resources::fit(shape, &Free::all_of(shape), pod);
+                Tally { nodes, rejected_by: Some(constraint), fits_when_empty, ..Tally::default() }
+            }
             None => Tally {
                 nodes,
                 rejected_by: None,

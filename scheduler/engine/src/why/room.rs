@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cluster::{Free, NodeState, Placement, PodShape, Shared};
 use crate::decision::{RuledOut, Unplaceable, WaitCause};
 use crate::filter::affinity::{self, keep_apart, keep_near};
-use crate::filter::{self, Constraint, Resource};
+use crate::filter::{self, Constraint, Resource, spread};
 use crate::gang::{Chunk, Stage};
 use crate::placement::Placer;
 use crate::state::{Pod, State, Whereabouts};
@@ -99,6 +99,7 @@ fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, one_more: b
 /// The reasons for one pod whose place depends on names or on other pods: node by node.
 fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     let named = affinity::named(state, pod, None);
+    let uneven = spread::rejections(state, id, pod, &[]);
     let mut near = named.clone();
     keep_near(state, id, pod, &mut near);
     let mut apart = near.clone();
@@ -112,11 +113,18 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
         if let Some(constraint) = filter::shape_rejection(&known.shape, &pod.shape) {
             hits.push((constraint, None));
         } else if !has(&named, node) {
-            hits.push((Constraint::NodeName, None));
+            hits.push((unnamed(state, pod, *node), None));
         } else {
             fits_when_empty |= filter::resources::fit(&known.shape, &Free::all_of(&known.shape), &pod.shape);
-            hits = lacks(known, &pod.shape);
-            if hits.is_empty() && !has(&near, node) {
+            hits = match filter::rejection(&known.shape, known.later(), &pod.shape) {
+                Some(constraint) => vec![(constraint, None)],
+                None => lacks(known, &pod.shape),
+            };
+            if hits.is_empty()
+                && let Some(constraint) = uneven(*node)
+            {
+                hits.push((constraint, None));
+            } else if hits.is_empty() && !has(&near, node) {
                 hits.push((Constraint::PodAffinity, None));
             } else if hits.is_empty() && !has(&apart, node) {
                 hits.push((Constraint::PodAntiAffinity, None));
@@ -130,6 +138,12 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     }
     let told = |(constraint, (nodes, nearest_miss))| RuledOut { constraint, nodes, nearest_miss };
     Unplaceable { nodes: nodes.len(), ruled_out: ruled_out.into_iter().map(told).collect(), fits_when_empty }
+}
+
+/// Which rule of the pod's own terms keeps it off the node?
+fn unnamed(state: &State, pod: &Pod, node: NodeId) -> Constraint {
+    let affine = pod.terms.as_deref().is_none_or(|terms| affinity::meets_node_affinity(state, terms, node));
+    if affine { Constraint::NodeName } else { Constraint::NodeSelector }
 }
 
 fn lacks(node: &NodeState, pod: &PodShape) -> Vec<(Constraint, Option<u64>)> {

@@ -142,6 +142,15 @@ pub struct Task {
     /// *Ours.* Labels its node must have.
     #[serde(default)]
     pub node_selector: Labels,
+    /// *Ours.* Its node must meet one of these; empty = any node.
+    #[serde(default)]
+    pub node_affinity: Vec<NodeTerm>,
+    /// *Ours.* Ports it opens on its node.
+    #[serde(default)]
+    pub host_ports: Vec<HostPort>,
+    /// *Ours.* How tasks like it must be spread over domains.
+    #[serde(default)]
+    pub topology_spread: Vec<Spread>,
     /// *Ours.* Taints it puts up with.
     #[serde(default)]
     pub tolerations: Vec<Toleration>,
@@ -162,6 +171,117 @@ pub struct Task {
     pub never_starts: bool,
     /// What it asks for.
     pub request: Request,
+}
+
+/// *Ours.* A term of required node affinity: all of it has to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeTerm {
+    /// Asked of the node's labels.
+    #[serde(default)]
+    pub match_expressions: Vec<Requirement>,
+    /// Asked of its name, as `metadata.name`.
+    #[serde(default)]
+    pub match_fields: Vec<Requirement>,
+}
+
+/// *Ours.* Something asked of labels, as Kubernetes has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Requirement {
+    /// The label's key.
+    pub key: String,
+    /// What is asked of its value.
+    pub operator: Operator,
+    /// The values the operator compares with.
+    #[serde(default)]
+    pub values: Vec<String>,
+}
+
+/// The operators of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Operator {
+    /// One of the values.
+    In,
+    /// None of the values, or no such label.
+    NotIn,
+    /// Such a label.
+    Exists,
+    /// No such label.
+    DoesNotExist,
+    /// A whole number above the value.
+    Gt,
+    /// A whole number below the value.
+    Lt,
+}
+
+impl Operator {
+    /// All operators.
+    pub const ALL: [Operator; 6] =
+        [Operator::In, Operator::NotIn, Operator::Exists, Operator::DoesNotExist, Operator::Gt, Operator::Lt];
+
+    /// Its word in files.
+    pub fn word(self) -> &'static str {
+        match self {
+            Operator::In => "In",
+            Operator::NotIn => "NotIn",
+            Operator::Exists => "Exists",
+            Operator::DoesNotExist => "DoesNotExist",
+            Operator::Gt => "Gt",
+            Operator::Lt => "Lt",
+        }
+    }
+}
+
+/// *Ours.* A topology spread constraint that must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spread {
+    /// The node label whose values are the domains.
+    pub topology_key: String,
+    /// How many tasks a domain may be ahead of the emptiest one.
+    pub max_skew: u32,
+    /// With fewer domains the emptiest counts as empty; none = 1.
+    #[serde(default)]
+    pub min_domains: Option<u32>,
+    /// The tasks that count: those with all these labels.
+    pub match_labels: Labels,
+    /// And as the task itself in these.
+    #[serde(default)]
+    pub match_label_keys: Vec<String>,
+    /// Nodes that the task's affinity rules out make domains too.
+    #[serde(default)]
+    pub ignore_affinity: bool,
+    /// Nodes whose taints the task does not tolerate make no domains.
+    #[serde(default)]
+    pub honor_taints: bool,
+}
+
+/// *Ours.* A port opened on the node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostPort {
+    /// `TCP`, `UDP` or `SCTP`.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Its number.
+    pub host_port: u16,
+    /// The address of the node it is opened on; none = all.
+    #[serde(default, rename = "hostIP")]
+    pub host_ip: Option<String>,
+}
+
+/// *Ours.* The protocols of Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
 }
 
 /// How far a task is.

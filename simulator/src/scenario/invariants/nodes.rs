@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::format::{Node, Request, Task};
+use super::super::format::{HostPort, Node, Request, Task};
 use super::super::played::{State, TaskNow};
 use super::super::world::World;
 
@@ -21,7 +21,7 @@ pub fn over_capacity(world: &World, state: &State) -> Vec<String> {
             let holds = |now: &TaskNow| if later { now.state.holds_later() } else { now.state.holds_now() };
             let holders: Vec<_> = here().filter(|(_, now)| holds(now)).copied().collect();
             let over = amounts(node, &holders).into_iter().chain(devices(node, &holders));
-            found.extend(over.map(|text| format!("node `{}` {text}{when}", node.name)));
+            found.extend(over.chain(ports(&holders)).map(|text| format!("node `{}` {text}{when}", node.name)));
         }
     }
     let mut seen = BTreeSet::new();
@@ -52,6 +52,27 @@ fn wrong_devices(node: &Node, task: &Task, now: &TaskNow) -> Option<String> {
             task.name, now.devices, node.gpus, node.name
         )
     })
+}
+
+/// Ports of the node that two tasks open on one address.
+fn ports(holders: &[(&Task, &TaskNow)]) -> Vec<String> {
+    let all = |port: &HostPort| matches!(port.host_ip.as_deref(), None | Some("" | "0.0.0.0"));
+    let mut found = Vec::new();
+    for (at, (one, _)) in holders.iter().enumerate() {
+        for (other, _) in &holders[at + 1..] {
+            let pairs =
+                one.host_ports.iter().flat_map(|mine| other.host_ports.iter().map(move |theirs| (mine, theirs)));
+            let shared = pairs.filter(|(mine, theirs)| {
+                (mine.protocol, mine.host_port) == (theirs.protocol, theirs.host_port)
+                    && (all(mine) || all(theirs) || mine.host_ip == theirs.host_ip)
+            });
+            let told = |(port, _): (&HostPort, _)| {
+                format!("has port {} opened by both `{}` and `{}`", port.host_port, one.name, other.name)
+            };
+            found.extend(shared.map(told));
+        }
+    }
+    found
 }
 
 /// CPU, memory, tasks and MIG instances.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::super::format::{MigStrategy, Node, PodAffinity, TaintEffect, Task, Toleration};
+use super::super::format::{
+    MigStrategy, Node, NodeTerm, Operator, PodAffinity, Requirement, TaintEffect, Task, Toleration,
+};
 use super::super::played::{State, arrived};
 use super::super::world::{World, carries, gangs_above};
 use super::Change;
@@ -31,13 +33,14 @@ fn kept_off(node: &Node, task: &Task) -> Vec<String> {
     let taint =
         node.taints.iter().find(|taint| repels(taint.effect) && !tolerated((&taint.key, &taint.value, taint.effect)));
     let rules = [
-        (node.cordoned, "which is cordoned".to_owned()),
+        (node.cordoned && !ignores_cordons(task), "which is cordoned".to_owned()),
         (taint.is_some(), format!("whose taint `{}` it does not tolerate", taint.map_or("", |taint| &taint.key))),
         (
             task.node_names.as_ref().is_some_and(|names| !names.contains(&node.name)),
             "which is not among the nodes it names".to_owned(),
         ),
         (!carries(&node.labels, &task.node_selector), "which lacks labels it asks for".to_owned()),
+        (!is_affine(node, task), "which meets no term of its node affinity".to_owned()),
         (
             gpu && !task.gpu_models.is_empty() && !task.gpu_models.contains(&node.gpu_model),
             format!("whose GPU model `{}` it does not accept", node.gpu_model),
@@ -49,6 +52,33 @@ fn kept_off(node: &Node, task: &Task) -> Vec<String> {
         (task.request.is_share() && strategy.is_some(), "whose GPUs are split by MIG and not shared".to_owned()),
     ];
     rules.into_iter().filter(|(broken, _)| *broken).map(|(_, why)| why).collect()
+}
+
+fn is_affine(node: &Node, task: &Task) -> bool {
+    let meets = |asked: &Requirement, value: Option<&String>| {
+        let number = |text: &String| text.parse::<i64>().ok();
+        let numbers = value.and_then(number).zip(asked.values.first().and_then(number));
+        match asked.operator {
+            Operator::In => value.is_some_and(|value| asked.values.contains(value)),
+            Operator::NotIn => !value.is_some_and(|value| asked.values.contains(value)),
+            Operator::Exists => value.is_some(),
+            Operator::DoesNotExist => value.is_none(),
+            Operator::Gt => numbers.is_some_and(|(value, bound)| value > bound),
+            Operator::Lt => numbers.is_some_and(|(value, bound)| value < bound),
+        }
+    };
+    let holds = |term: &NodeTerm| {
+        let labels = term.match_expressions.iter().all(|asked| meets(asked, node.labels.get(&asked.key)));
+        let some = !term.match_expressions.is_empty() || !term.match_fields.is_empty();
+        some && labels && term.match_fields.iter().all(|asked| meets(asked, Some(&node.name)))
+    };
+    task.node_affinity.is_empty() || task.node_affinity.iter().any(holds)
+}
+
+/// Kubernetes taints a cordoned node so.
+fn ignores_cordons(task: &Task) -> bool {
+    let (key, value) = ("node.kubernetes.io/unschedulable".to_owned(), String::new());
+    task.tolerations.iter().any(|one| tolerates(one, (&key, &value, TaintEffect::NoSchedule)))
 }
 
 fn tolerates(toleration: &Toleration, (key, value, effect): (&String, &String, TaintEffect)) -> bool {

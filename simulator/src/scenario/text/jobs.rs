@@ -17,6 +17,7 @@ use super::super::format::{
 };
 use super::super::problem::Finding;
 use super::objects::{key_value_effect, profiles};
+use super::terms;
 use super::units::{MEMORY, THOUSANDTHS, TIME, digits, mib, seconds, thousandths};
 use super::words::{Line, Words};
 
@@ -211,6 +212,14 @@ fn phrase(words: &mut Words<'_>, mut task: Task) -> Phrase {
     }
     task.node_selector.extend(words.prefixed("select."));
     task.labels.extend(words.prefixed("label."));
+    task.node_affinity =
+        words.value("node-affinity", terms::NODE_AFFINITY, terms::node_affinity).unwrap_or(task.node_affinity);
+    while let Some(port) = words.value("host-port", terms::HOST_PORT, terms::host_port) {
+        task.host_ports.push(port);
+    }
+    while let Some(spread) = words.value("spread", terms::SPREAD, terms::spread) {
+        task.topology_spread.push(spread);
+    }
     task.gpu_models = words.names("models").unwrap_or(task.gpu_models);
     while let Some(toleration) = words.value("tolerate", "KEY, KEY=VALUE, KEY=VALUE:EFFECT, or * for any key", tolerate)
     {

@@ -10,7 +10,7 @@ use super::super::format::{
 use super::super::world::World;
 use super::objects::{plain_node, plain_queue};
 use super::units::{show_mib, show_seconds, show_thousandths};
-use super::{RULE, STALE_GRACE_SECONDS, jobs};
+use super::{RULE, STALE_GRACE_SECONDS, jobs, terms};
 
 /// The text form of a scenario. Tasks stand with their group, so their order may change; it means nothing.
 pub fn write(scenario: &Scenario) -> String {
@@ -230,6 +230,15 @@ fn phrase(task: &Task) -> String {
     });
     line += &labels("select.", &task.node_selector);
     line += &labels("label.", &task.labels);
+    if !task.node_affinity.is_empty() {
+        line += &format!(" node-affinity={}", terms::show_node_affinity(&task.node_affinity));
+    }
+    for port in &task.host_ports {
+        line += &format!(" host-port={}", terms::show_host_port(port));
+    }
+    for spread in &task.topology_spread {
+        line += &format!(" spread={}", terms::show_spread(spread));
+    }
     line += &list("models", &task.gpu_models);
     for toleration in &task.tolerations {
         let key = toleration.key.as_deref().unwrap_or("*");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::format::{Checkpoint, Gang, GangTopology, Job, PodAffinity, Task, TaskState};
+use super::super::format::{Checkpoint, Gang, GangTopology, Job, Operator, PodAffinity, Requirement, Task, TaskState};
 use super::super::problem::{list, object};
 use super::super::world::{World, gangs_above};
 use super::{AMOUNT_MAX, Check, DEVICES_MAX, GPU_MEMORY_MIB_MAX, MEMORY_MIB_MAX, SECONDS_MAX};
@@ -88,6 +88,25 @@ impl Check {
             let names = self.node_names.clone();
             self.known(&object, "nodeNames", name, &names, "node");
         }
+        for asked in task.node_affinity.iter().flat_map(|term| term.match_expressions.iter().chain(&term.match_fields))
+        {
+            self.requirement(&object, asked);
+        }
+        for asked in task.node_affinity.iter().flat_map(|term| &term.match_fields) {
+            if asked.key != "metadata.name" || !matches!(asked.operator, Operator::In | Operator::NotIn) {
+                self.wrong(&object, "nodeAffinity.matchFields", &asked.key, "`metadata.name` with In or NotIn");
+            }
+        }
+        for spread in &task.topology_spread {
+            if spread.max_skew == 0 || spread.min_domains == Some(0) || spread.match_labels.is_empty() {
+                self.complain(&object, "field `topologySpread`: expected numbers from 1 and some `matchLabels`");
+            }
+        }
+        for port in &task.host_ports {
+            if port.host_port == 0 {
+                self.wrong(&object, "hostPorts", "0", "a port from 1 to 65535");
+            }
+        }
         for (field, affinity) in [("podAffinity", &task.pod_affinity), ("podAntiAffinity", &task.pod_anti_affinity)] {
             let empty = |PodAffinity { topology_key, match_labels }: &PodAffinity| {
                 topology_key.is_empty() || match_labels.is_empty()
@@ -96,6 +115,19 @@ impl Check {
                 self.complain(&object, format!("field `{field}`: expected a `topologyKey` and some `matchLabels`"));
             }
         }
+    }
+
+    fn requirement(&mut self, object: &str, asked: &Requirement) {
+        let expected = match asked.operator {
+            Operator::In | Operator::NotIn if asked.values.is_empty() => "at least one value",
+            Operator::Exists | Operator::DoesNotExist if !asked.values.is_empty() => "no values",
+            Operator::Gt | Operator::Lt if !matches!(asked.values.as_slice(), [one] if one.parse::<i64>().is_ok()) => {
+                "one whole number"
+            }
+            _ => return,
+        };
+        let found = format!("{} {}", asked.operator.word(), list(asked.values.iter().map(String::as_str)));
+        self.wrong(object, &format!("`{}`", asked.key), &found, expected);
     }
 
     fn request(&mut self, object: &str, task: &Task) {
