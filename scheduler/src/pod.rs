@@ -99,7 +99,7 @@ impl Reading {
             });
         }
         let (affinity, anti_affinity) = (self.constraints.affinity.clone(), self.constraints.anti_affinity.clone());
-        let terms = PodTerms { node_names, labels, affinity, anti_affinity };
+        let terms = PodTerms { node_names, labels, affinity, anti_affinity, ..PodTerms::default() };
         Some(terms).filter(|terms| *terms != PodTerms::default())
     }
 }
@@ -139,6 +139,7 @@ fn shape(pod: &Pod, constraints: &Constraints, broken: &mut Vec<Fault>, faults: 
         gpu_models: Vec::new(),
         node_selector: constraints.node_selector.clone(),
         tolerations: constraints.tolerations.clone(),
+        ..PodShape::default()
     };
     if !shape.is_possible() {
         let what = format!("asks for {} and MIG instances {:?}", shape.gpu, shape.mig);
