@@ -395,13 +395,15 @@ impl Engine {
         let there = self.state.whereabouts(pod);
         let place = there.place.filter(|_| matches!(there.stage, Stage::Placed | Stage::Running));
         let place = place.ok_or(EventError::NotPlaced { pod })?;
+        let Some(gang) = self.state.pods.get(&pod).map(|pod| pod.gang) else { return Ok(()) };
+        let runs = |pod: PodId| self.state.pods.get(&pod).is_some_and(|pod| pod.stage == Stage::Running);
+        let goes_on = self.state.gangs.get(&gang).is_some_and(|gang| gang.pods().any(runs));
         self.state.set(pod, Whereabouts::at(Stage::Running, place));
-        if let Some(gang) = self.state.pods.get(&pod).map(|pod| pod.gang) {
-            self.state.change_gang(gang, |gang| {
-                gang.spec.started.get_or_insert(now);
-                (gang.failures, gang.not_before) = (0, None);
-            });
-        }
+        self.state.change_gang(gang, |gang| {
+            // One that starts again has lost what it did before; what is told of a start is believed while it goes on.
+            gang.spec.started = gang.spec.started.filter(|_| goes_on).or(Some(now));
+            (gang.failures, gang.not_before) = (0, None);
+        });
         Ok(())
     }
 

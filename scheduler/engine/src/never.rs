@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::{PodShape, Shared};
-use crate::gang::{Chunk, Tree};
+use crate::gang::Chunk;
 use crate::placement::Placer;
 use crate::state::State;
 use crate::units::{GangId, PodId};
@@ -23,14 +23,17 @@ pub(crate) fn might_fit_alone(state: &State, placer: &mut Placer, gang: GangId, 
             return true;
         };
         let depth = state.topologies.get(&wish.topology).and_then(|topology| topology.depth(level));
-        let pods: Vec<PodId> = below(&gang.tree, at, chunk);
+        let inside = gang.tree.below(at);
+        let parts = chunk.parts.iter().filter(|(leaf, _)| inside.contains(leaf));
         let domain = |placer: &mut Placer, shape: &_, count| {
             depth.is_some_and(|depth| {
                 let domain = (wish.topology.as_str(), depth);
                 placer.emptied_domain(&state.cluster, &state.topologies, shape, domain) >= count
             })
         };
-        shapes(state, pods.into_iter()).into_values().all(|(shape, count)| domain(placer, &shape, count))
+        shapes(state, parts.flat_map(|(_, pods)| pods.iter().copied()))
+            .into_values()
+            .all(|(shape, count)| domain(placer, &shape, count))
     })
 }
 
@@ -41,16 +44,4 @@ pub(crate) fn shapes(state: &State, pods: impl Iterator<Item = PodId>) -> BTreeM
         shapes.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
     }
     shapes
-}
-
-/// The pods of the chunk in a subgroup and below.
-fn below(tree: &Tree, at: usize, chunk: &Chunk) -> Vec<PodId> {
-    let mut inside = vec![at];
-    let mut next = 0;
-    while let Some(&branch) = inside.get(next) {
-        inside.extend(&tree.branch(branch).children);
-        next += 1;
-    }
-    let parts = chunk.parts.iter().filter(|(leaf, _)| inside.contains(leaf));
-    parts.flat_map(|(_, pods)| pods.iter().copied()).collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::cluster::{Cluster, Free, GpuIndexes, GpuRequest, Hold, Interner, NodeState, Placement, PodShape};
 use crate::cycle::Context;
 use crate::gang::{Gang, Stage};
-use crate::never::might_fit_alone;
+use crate::never::{self, might_fit_alone};
 use crate::rules::WaitingRule;
 use crate::search::Search;
 use crate::state::{State, Whereabouts};
@@ -131,10 +131,7 @@ pub(crate) fn reserve(context: &mut Context<'_>, id: GangId) -> bool {
 fn work_out(context: &mut Context<'_>, id: GangId, undated: bool) -> Option<Reservation> {
     let chunk = context.state.next_chunk(id);
     let departures = departures(context.state, context.now, undated);
-    let mut wanted: BTreeMap<u32, (crate::cluster::Shared<PodShape>, u64)> = BTreeMap::new();
-    for pod in chunk.pods().filter_map(|pod| context.state.pods.get(&pod)) {
-        wanted.entry(pod.shape.id()).or_insert_with(|| (pod.shape.clone(), 0)).1 += 1;
-    }
+    let wanted = never::shapes(context.state, chunk.pods());
     let mut trial = Trial::on(context.state);
     let mut departures = departures.into_iter().peekable();
     while let Some((end, gang)) = departures.next() {

@@ -130,3 +130,25 @@ fn a_change_that_makes_no_sense_changes_nothing() {
     assert!(refused(NODE, "node-2", offers(8, 16)).contains("added twice"), "another name");
     assert!(refused(NODE, "node-1", offers(17, 16)).contains("17 GPUs"), "too many GPUs");
 }
+
+/// Loss, protection by minimum runtime and expected ends all count from the last start.
+#[test]
+fn a_gang_that_starts_again_counts_from_its_new_start() {
+    let mut engine = Engine::new(Config::default());
+    let mut tell = |event, now| {
+        engine.apply(event, Timestamp(now)).expect("a consistent event");
+        engine.decide(Timestamp(now));
+        engine.state().gangs().get(&GangId(7)).and_then(|gang| gang.spec.started)
+    };
+    tell(Event::NodeAdded { node: NODE, spec: spec(offers(8, 16)) }, 0);
+    tell(Event::GangAdded { gang: GangId(7), spec: GangSpec::lone(Engine::DEFAULT_QUEUE, 0, Timestamp(0)) }, 0);
+    for (pod, now) in [(1, 1_000), (2, 50_000)] {
+        let gang = Some(Member { gang: GangId(7), subgroup: String::new() });
+        tell(
+            Event::PodAdded { pod: PodId(pod), spec: PodSpec { shape: wants(1, 1), gang, ..PodSpec::default() } },
+            now,
+        );
+        assert_eq!(tell(Event::Confirmed { pod: PodId(pod) }, now), Some(Timestamp(now)));
+        tell(Event::PodGone { pod: PodId(pod) }, now + 1_000);
+    }
+}

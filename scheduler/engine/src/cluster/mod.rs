@@ -94,12 +94,12 @@ impl Cluster {
     }
 
     /// The node shapes that are present, each with how many nodes have it.
-    pub fn populations(&self) -> impl Iterator<Item = (&Shared<NodeShape>, usize)> {
+    pub(crate) fn populations(&self) -> impl Iterator<Item = (&Shared<NodeShape>, usize)> {
         self.populations.values().map(|(shape, nodes)| (shape, *nodes))
     }
 
     /// Grows whenever a node comes or goes.
-    pub fn nodes_changed(&self) -> u64 {
+    pub(crate) fn nodes_changed(&self) -> u64 {
         self.nodes_changed
     }
 
