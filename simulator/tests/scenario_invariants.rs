@@ -146,7 +146,7 @@ fn each_invariant_is_violated_once() {
         ),
         (
             "cordon",
-            format!("{picky}job j tolerate=*"),
+            format!("{picky}job j tolerate=x"),
             Allocate,
             vec!["j-0 placed n"],
             "task `j-0` came to `n`, which is cordoned",
