@@ -10,8 +10,10 @@
 //! passed over. Not checked: that all pods of a native group name the same scheduler.
 
 mod constraints;
+pub mod driver;
 mod gang;
 mod gpu;
+pub mod live;
 mod node;
 pub mod objects;
 mod pod;
@@ -23,6 +25,7 @@ mod time;
 mod told;
 pub mod world;
 
+pub use driver::Driver;
 pub use objects::{Key, Kind, Object};
 pub use problem::Problem;
 pub use store::Change;

@@ -8,6 +8,7 @@
 //! and a new one is there, under a new id for pods and gangs. Whoever acts on decisions should therefore remember objects by
 //! [`World::pod`] and [`World::gang`], not by id.
 
+mod ask;
 mod compare;
 mod look;
 mod tell;
@@ -26,6 +27,7 @@ use crate::problem::{Fault, Problem};
 use crate::queues::Plan;
 use crate::store::{Change, Store};
 use crate::told::{At, Told};
+pub(crate) use ask::Doing;
 
 /// The objects of a cluster, and what the engine knows of them.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct World {
     dirty: Dirty,
     told: Told,
     problems: BTreeMap<Source, Vec<Problem>>,
+    /// What has found something else since it was last asked.
+    reported: BTreeSet<Source>,
 }
 
 /// What of the configuration matters here.
@@ -145,6 +149,7 @@ impl World {
             dirty: Dirty { queues: true, ..Dirty::default() },
             told: Told::default(),
             problems: BTreeMap::new(),
+            reported: BTreeSet::new(),
         }
     }
 

@@ -29,6 +29,19 @@ pub struct QueueId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 
+impl Timestamp {
+    /// So many ms later; the end of time at the latest.
+    #[must_use]
+    pub fn plus(self, ms: u64) -> Timestamp {
+        Timestamp(self.0.saturating_add(ms))
+    }
+
+    /// So many ms after an earlier time; 0 if that is later.
+    pub fn since(self, earlier: Timestamp) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 impl MilliGpu {
     /// As a plain number of thousandths, for sums over many GPUs.
     pub fn milli(self) -> u64 {

@@ -177,17 +177,48 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defaul
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
+/// What tells objects and their versions apart, readable even where the rest of an object is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Name.
+    pub name: String,
+    /// Namespace, if it has any.
+    pub namespace: String,
+    /// Unique over time.
+    pub uid: String,
+    /// A number, as text.
+    pub resource_version: String,
+}
+
+/// The names of an object as the API server sends it; empty where there are none.
+pub fn names(json: &str) -> Names {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Metadata {
+        name: Value,
+        namespace: Value,
+        uid: Value,
+        resource_version: Value,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Named {
+        #[serde(deserialize_with = "or_default")]
+        metadata: Metadata,
+    }
+    let Metadata { name, namespace, uid, resource_version } =
+        serde_json::from_str::<Named>(json).unwrap_or_default().metadata;
+    let text = |value: Value| if let Value::String(text) = value { text } else { String::new() };
+    Names { name: text(name), namespace: text(namespace), uid: text(uid), resource_version: text(resource_version) }
+}
+
 /// Reads an object as the API server sends it. One that has another form is kept as [`Body::Unreadable`], so that what it
 /// was before is not believed any longer. The object's name is taken from its metadata, as far as that is there.
-pub fn read(kind: Kind, mut json: Value) -> Object {
-    let mut meta = json.get("metadata").cloned().map(strict_meta).unwrap_or_default();
+pub fn read_text(kind: Kind, json: &str) -> Object {
+    let Names { name, namespace, uid, resource_version } = names(json);
     let namespaced = matches!(kind, Kind::Pod | Kind::PodGroup(_) | Kind::Budget);
-    let namespace = if namespaced { std::mem::take(&mut meta.namespace) } else { String::new() };
-    let key = Key { kind, namespace, name: meta.name };
-    // What a controller keeps is not needed and would be cloned with every version.
-    if let Some(fields) = json.get_mut("metadata").and_then(Value::as_object_mut) {
-        fields.remove("managedFields");
-    }
+    let namespace = if namespaced { namespace } else { String::new() };
+    let key = Key { kind, namespace, name };
     let body = match kind {
         Kind::Node => body(json, Body::Node),
         Kind::Pod => body(json, Body::Pod),
@@ -202,23 +233,16 @@ pub fn read(kind: Kind, mut json: Value) -> Object {
         let remedy = "write it as the API's reference has it";
         Body::Unreadable(Box::new(Fault::refused("", format!("cannot be read: {error}"), remedy).of(key.clone())))
     });
-    Object { key, uid: meta.uid, version: meta.resource_version.parse().ok(), body }
+    Object { key, uid, version: resource_version.parse().ok(), body }
 }
 
-/// The names alone, which decide what object this is even where the rest cannot be read.
-fn strict_meta(json: Value) -> Meta {
-    let text = |field: &str| json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Meta {
-        name: text("name"),
-        namespace: text("namespace"),
-        uid: text("uid"),
-        resource_version: text("resourceVersion"),
-        ..Meta::default()
-    }
+/// The same, of JSON that has been read already.
+pub fn read(kind: Kind, json: Value) -> Object {
+    read_text(kind, &json.to_string())
 }
 
-fn body<T: DeserializeOwned>(json: Value, wrap: impl Fn(Box<T>) -> Body) -> Result<Body, serde_json::Error> {
-    serde_json::from_value(json).map(|read| wrap(Box::new(read)))
+fn body<T: DeserializeOwned>(json: &str, wrap: impl Fn(Box<T>) -> Body) -> Result<Body, serde_json::Error> {
+    serde_json::from_str(json).map(|read| wrap(Box::new(read)))
 }
 
 #[cfg(test)]

@@ -271,6 +271,9 @@ pub struct PodStatus {
     pub phase: String,
     /// When its kubelet took it on (RFC 3339).
     pub start_time: Option<String>,
+    /// The node it is promised, by whoever schedules it.
+    #[serde(deserialize_with = "or_default")]
+    pub nominated_node_name: String,
     /// Aspects of its state.
     #[serde(deserialize_with = "or_default")]
     pub conditions: Vec<Condition>,
@@ -299,6 +302,9 @@ pub struct Condition {
     /// Why, in one word.
     #[serde(deserialize_with = "or_default")]
     pub reason: String,
+    /// Why, in a sentence.
+    #[serde(deserialize_with = "or_default")]
+    pub message: String,
 }
 
 /// How a container is.

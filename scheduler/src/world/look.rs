@@ -42,6 +42,11 @@ impl World {
 
     /// What one source has found replaces what it had found before.
     pub(super) fn report(&mut self, source: Source, problems: Vec<Problem>) {
+        let known = self.problems.get(&source).map_or(&[][..], Vec::as_slice);
+        if known == problems {
+            return;
+        }
+        self.reported.insert(source.clone());
         if problems.is_empty() {
             self.problems.remove(&source);
         } else {

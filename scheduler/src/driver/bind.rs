@@ -1,0 +1,208 @@
+//! Bindings from the decision until a watch shows the pod on its node. Owns what is tried again, what is given up, and how an
+//! answer that says nothing is resolved: by reading the pod, since a request that timed out may have had its effect.
+
+use std::collections::BTreeMap;
+
+use berth_engine::{Slot, Timestamp};
+
+use super::{ApiEvent, Call, CallId, Driver, Due, Fact, Outcome};
+use crate::objects::Key;
+use crate::store::Change;
+use crate::world::{Doing, World};
+
+/// A pod to be bound.
+#[derive(Debug)]
+pub(super) struct Binding {
+    uid: String,
+    node: String,
+    since: Timestamp,
+    attempts: u32,
+    state: State,
+    /// The last that was said against it.
+    last: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its call waits for its turn.
+    Queued(CallId),
+    /// Its call is under way.
+    UnderWay(CallId),
+    /// Nobody knows what the call did: the pod is being read, or will be when that is due.
+    Reading,
+    /// The pod has been read, and the world knows what was read.
+    Read,
+    /// To be tried again when that is due.
+    Pausing,
+    /// Done, but no watch has shown it yet.
+    Done,
+}
+
+/// Is the call still to be made: has the engine the pod there, and is it still unbound? One that is not is forgotten; if the
+/// engine has the pod elsewhere by now, that is another binding.
+pub(super) fn is_wanted(
+    world: &World,
+    bindings: &mut BTreeMap<Key, Binding>,
+    id: CallId,
+    pod: &Key,
+    uid: &str,
+    node: &str,
+) -> bool {
+    let Some(binding) = bindings.get_mut(pod).filter(|binding| binding.state == State::Queued(id)) else {
+        return false;
+    };
+    if world.booked(pod) == Some((uid, node)) && world.doing(pod, uid) == Some(Doing::Waits) {
+        binding.state = State::UnderWay(id);
+        binding.attempts += 1;
+        return true;
+    }
+    bindings.remove(pod);
+    false
+}
+
+impl Driver {
+    /// The engine has given the pod a place.
+    pub(super) fn bind(&mut self, slot: &Slot, now: Timestamp) {
+        let (Some((pod, uid)), Some(node)) = (self.world.pod(slot.pod), self.world.node(slot.node)) else { return };
+        let (pod, uid, node) = (pod.clone(), uid.to_owned(), node.to_owned());
+        self.promises.remove(&pod);
+        // A call for a place it had before may be under way: whoever answers that finds the new place here.
+        let busy = |known: &&mut Binding| matches!(known.state, State::UnderWay(_) | State::Reading | State::Read);
+        if let Some(known) = self.bindings.get_mut(&pod).filter(|known| known.uid == uid).filter(busy) {
+            (known.node, known.since) = (node, now);
+            return;
+        }
+        let call = self.calls.put(Call::Bind { pod: pod.clone(), uid: uid.clone(), node: node.clone() });
+        let (state, last) = (State::Queued(call), String::new());
+        self.bindings.insert(pod, Binding { uid, node, since: now, attempts: 0, state, last });
+    }
+
+    fn send_binding(&mut self, pod: &Key) {
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        let call = Call::Bind { pod: pod.clone(), uid: binding.uid.clone(), node: binding.node.clone() };
+        binding.state = State::Queued(self.calls.put(call));
+    }
+
+    fn read_pod(&mut self, pod: &Key) {
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        binding.state = State::Reading;
+        self.calls.put(Call::ReadPod { pod: pod.clone(), uid: binding.uid.clone() });
+    }
+
+    pub(super) fn bind_answered(&mut self, pod: &Key, id: CallId, node: &str, outcome: Outcome, now: Timestamp) {
+        let binding = self.bindings.get_mut(pod).filter(|binding| binding.state == State::UnderWay(id));
+        let Some(binding) = binding else { return };
+        match outcome {
+            Outcome::Done(_) if binding.node == node => {
+                binding.state = State::Done;
+                self.due.insert((now.plus(self.settings.bind_timeout), Due::Bind(pod.clone())));
+                self.announce(pod, node, now);
+            }
+            // It has got a place that the engine has given up since: what the pod says counts.
+            Outcome::Done(_) => self.read_pod(pod),
+            Outcome::Missing => {
+                let uid = binding.uid.clone();
+                self.bindings.remove(pod);
+                self.observe(Change::Deleted { key: pod.clone(), uid });
+            }
+            Outcome::Conflict => {
+                binding.last = "the pod is not as it was".to_owned();
+                self.read_pod(pod);
+            }
+            Outcome::Unknown { message } => {
+                binding.last = message;
+                self.read_pod(pod);
+            }
+            Outcome::Busy { after_ms, message } => {
+                binding.last = message;
+                self.bind_again(pod, after_ms, now);
+            }
+            Outcome::Refused { message } => {
+                binding.last = message;
+                self.give_up(pod, now);
+            }
+        }
+    }
+
+    /// Another attempt after a while, or none: the engine then knows that the place came to nothing.
+    fn bind_again(&mut self, pod: &Key, least_ms: u64, now: Timestamp) {
+        let settings = self.settings;
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        let pause = settings.pause(binding.attempts).max(least_ms);
+        let end = binding.since.plus(settings.bind_timeout);
+        if binding.attempts >= settings.bind_attempts || now.plus(pause) > end {
+            return self.give_up(pod, now);
+        }
+        binding.state = State::Pausing;
+        self.due.insert((now.plus(pause), Due::Bind(pod.clone())));
+    }
+
+    fn give_up(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.remove(pod) else { return };
+        let why = binding.last;
+        if let Some(event) = self.world.bind_failed(pod) {
+            self.tell(event, now);
+        }
+        self.bind_failed_verdict(pod, &binding.uid, &binding.node, &why);
+        self.facts.push(Fact::BindFailed { pod: pod.clone(), why });
+    }
+
+    pub(super) fn binding_is_due(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.get(pod) else { return };
+        match binding.state {
+            State::Pausing => self.send_binding(pod),
+            // The watch is late, or what was due was for an earlier call.
+            State::Done if binding.since.plus(self.settings.bind_timeout) <= now => self.read_pod(pod),
+            State::Reading => self.read_pod(pod),
+            _ => {}
+        }
+    }
+
+    /// The pod was read; what was read is looked at with the next turn.
+    pub(super) fn binding_read(&mut self, pod: &Key) {
+        if let Some(binding) = self.bindings.get_mut(pod).filter(|binding| binding.state == State::Reading) {
+            binding.state = State::Read;
+        }
+    }
+
+    pub(super) fn binding_read_failed(&mut self, pod: &Key, again: Timestamp) {
+        if self.bindings.get(pod).is_some_and(|binding| binding.state == State::Reading) {
+            self.due.insert((again, Due::Bind(pod.clone())));
+        }
+    }
+
+    /// Something new is known of a pod: is it where it should be?
+    pub(super) fn look_at_binding(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.get(pod) else { return };
+        match self.world.doing(pod, &binding.uid) {
+            None | Some(Doing::Ended) => {
+                self.bindings.remove(pod);
+            }
+            Some(Doing::On { node, .. }) => {
+                let node = node.to_owned();
+                if binding.state != State::Done && binding.attempts > 0 {
+                    self.announce(pod, &node, now);
+                }
+                self.bindings.remove(pod);
+            }
+            Some(Doing::Waits) if binding.state == State::Read => match self.world.booked(pod) {
+                Some((_, node)) if node == binding.node => self.bind_again(pod, 0, now),
+                _ => {
+                    self.bindings.remove(pod);
+                }
+            },
+            Some(Doing::Waits) => {}
+        }
+    }
+
+    /// The pod is on a node, by our doing.
+    fn announce(&mut self, pod: &Key, node: &str, now: Timestamp) {
+        let Some(binding) = self.bindings.get(pod) else { return };
+        let (attempts, uid) = (binding.attempts, binding.uid.clone());
+        let waited_ms = now.since(self.world.created(pod).unwrap_or(now));
+        let note = format!("Successfully assigned {} to {node}", pod.path());
+        let (regarding, reason, action) = (pod.clone(), "Scheduled", "Binding");
+        self.calls.put(Call::PostEvent(ApiEvent { regarding, uid, warning: false, reason, action, note }));
+        self.facts.push(Fact::Bound { pod: pod.clone(), node: node.to_owned(), attempts, waited_ms });
+    }
+}

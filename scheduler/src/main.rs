@@ -1,0 +1,3 @@
+//! The scheduler's binary: flags, configuration, signals.
+
+fn main() {}
