@@ -10,8 +10,10 @@
 //! passed over. Not checked: that all pods of a native group name the same scheduler.
 
 mod constraints;
+pub mod flags;
 mod gang;
 mod gpu;
+pub mod logs;
 mod node;
 pub mod objects;
 mod pod;
