@@ -14,6 +14,7 @@ pub mod flags;
 mod gang;
 mod gpu;
 pub mod http;
+pub mod lease;
 pub mod logs;
 pub mod metrics;
 mod node;
