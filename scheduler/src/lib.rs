@@ -11,9 +11,14 @@
 
 mod constraints;
 pub mod driver;
+pub mod flags;
 mod gang;
 mod gpu;
+pub mod http;
+pub mod lease;
 pub mod live;
+pub mod logs;
+pub mod metrics;
 mod node;
 pub mod objects;
 mod pod;
