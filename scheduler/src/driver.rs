@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_config::SchedulerConfiguration;
 use berth_config::rules::engine_config;
+use berth_engine::decision::EvictCause;
 use berth_engine::{Decision, Engine, Event, GangId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
@@ -100,17 +101,17 @@ pub enum Fact {
         /// What the API server said.
         why: String,
     },
-    /// A pod was told to go.
+    /// A pod has to go, and the API server has agreed.
     Evicted {
         /// The pod.
         pod: Key,
-        /// By which right, in one word.
-        cause: &'static str,
+        /// By which right.
+        cause: EvictCause,
     },
-    /// A gang was found to have no place, or is about to have one no longer.
+    /// A gang has no place for now.
     Waits {
-        /// The gang, or the pod.
-        object: Key,
+        /// The first of its pods that waits.
+        pod: Key,
         /// What was written.
         message: String,
     },
@@ -119,10 +120,10 @@ pub enum Fact {
         /// What it was told, and why it refused.
         what: String,
     },
-    /// A cycle was run.
-    Cycle {
-        /// Decisions that came of it.
-        decisions: usize,
+    /// The engine has decided.
+    Decided {
+        /// In this order.
+        decisions: Vec<Decision>,
     },
 }
 
@@ -244,11 +245,11 @@ impl Driver {
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);
-            self.facts.push(Fact::Cycle { decisions: decisions.len() });
             for decision in &decisions {
                 self.world.decided(decision);
                 self.carry_out(decision, now);
             }
+            self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
         }
         self.start_calls()

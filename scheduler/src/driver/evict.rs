@@ -16,6 +16,7 @@ pub(super) struct Eviction {
     since: Timestamp,
     attempts: u32,
     state: State,
+    cause: EvictCause,
     /// For whom, and by which right.
     why: String,
     reason: &'static str,
@@ -29,17 +30,6 @@ enum State {
     Pausing,
     /// The API server has agreed: it stops.
     Going,
-}
-
-/// A cause in one word, as metrics have it.
-fn word(cause: EvictCause) -> &'static str {
-    match cause {
-        EvictCause::Consolidate => "consolidate",
-        EvictCause::Reclaim => "reclaim",
-        EvictCause::Preempt => "preempt",
-        EvictCause::Stale => "stale",
-        EvictCause::StartTimeout => "start_timeout",
-    }
 }
 
 /// A cause as the event on the pod tells it.
@@ -69,9 +59,8 @@ impl Driver {
             };
             let call = self.calls.put(Call::Evict { pod: pod.clone(), uid: uid.clone() });
             let state = State::Asked(call);
-            self.evictions.insert(pod.clone(), Eviction { uid, since: now, attempts: 1, state, why, reason });
+            self.evictions.insert(pod.clone(), Eviction { uid, since: now, attempts: 1, state, cause, why, reason });
             self.due.insert((now.plus(self.settings.promise), Due::Evict(pod.clone())));
-            self.facts.push(Fact::Evicted { pod, cause: word(cause) });
         }
     }
 
@@ -84,6 +73,7 @@ impl Driver {
                 eviction.state = State::Going;
                 let (uid, reason, note) = (eviction.uid.clone(), eviction.reason, eviction.why.clone());
                 let (regarding, action) = (pod.clone(), "Preempting");
+                self.facts.push(Fact::Evicted { pod: pod.clone(), cause: eviction.cause });
                 self.calls.put(Call::PostEvent(ApiEvent { regarding, uid, warning: false, reason, action, note }));
             }
             Outcome::Missing => {

@@ -47,8 +47,8 @@ impl Driver {
             let is_first = Some(&key) == first.as_ref();
             self.say(&key, &uid, message.clone(), is_first);
         }
-        if let Some(object) = first {
-            self.facts.push(Fact::Waits { object, message });
+        if let Some(pod) = first {
+            self.facts.push(Fact::Waits { pod, message });
         }
     }
 

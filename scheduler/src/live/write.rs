@@ -8,15 +8,20 @@ use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::watch;
+use super::watch as api;
 use crate::driver::{ApiEvent, Call, Condition, Outcome, PodStatus};
+use crate::lease::Leadership;
 use crate::objects::{self, Key, Kind};
 
 /// Sends calls.
 #[derive(Clone)]
 pub(super) struct Writer {
     pub(super) client: Client,
+    /// Nothing is written after this replica's time as the leader.
+    pub(super) leadership: watch::Receiver<Leadership>,
     /// For so long an answer may take.
     pub(super) timeout: Duration,
     /// Who speaks: the scheduler's name, and this replica of it.
@@ -31,6 +36,10 @@ impl Writer {
             Ok(request) => request,
             Err(error) => return Outcome::Refused { message: error.to_string() },
         };
+        let reads = matches!(call, Call::ReadPod { .. });
+        if !reads && !self.leadership.borrow().may_act(Instant::now()) {
+            return Outcome::Busy { after_ms: 0, message: "this replica does not lead".to_owned() };
+        }
         match tokio::time::timeout(self.timeout, self.answer(call, request)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Unknown { message: format!("no answer within {} s", self.timeout.as_secs()) },
@@ -74,7 +83,7 @@ impl Writer {
                 let metadata = json!({ "name": pod.name, "namespace": pod.namespace, "uid": uid });
                 let target = json!({ "apiVersion": "v1", "kind": "Node", "name": node });
                 let body = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target });
-                post(format!("{}/binding", watch::path(pod)), &body)
+                post(format!("{}/binding", api::path(pod)), &body)
             }
             Call::Evict { pod, uid } => {
                 let metadata = json!({ "name": pod.name, "namespace": pod.namespace });
@@ -82,9 +91,9 @@ impl Writer {
                 let (version, kind) = ("policy/v1", "Eviction");
                 let body =
                     json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "deleteOptions": options });
-                post(format!("{}/eviction", watch::path(pod)), &body)
+                post(format!("{}/eviction", api::path(pod)), &body)
             }
-            Call::ReadPod { pod, .. } => Request::get(watch::path(pod)).body(Body::empty()),
+            Call::ReadPod { pod, .. } => Request::get(api::path(pod)).body(Body::empty()),
             Call::PodStatus { pod, uid, status } => {
                 let PodStatus { condition, nominated } = status;
                 let mut fields = serde_json::Map::new();
@@ -117,7 +126,7 @@ impl Writer {
         let object = &event.regarding;
         let stem: String = object.name.chars().take(200).collect();
         let name = format!("{stem}.{:x}.{count:x}", now.as_microsecond());
-        let (version, kind) = watch::type_of(object.kind);
+        let (version, kind) = api::type_of(object.kind);
         let mut regarding = json!({ "apiVersion": version, "kind": kind, "name": object.name, "uid": event.uid });
         if !object.namespace.is_empty() {
             regarding["namespace"] = json!(object.namespace);
@@ -157,7 +166,7 @@ fn post(path: String, body: &Value) -> Result<Request<Body>, http::Error> {
 fn patch(object: &Key, uid: &str, status: Value) -> Result<Request<Body>, http::Error> {
     let body = json!({ "metadata": { "uid": uid }, "status": status });
     let form = if object.kind == Kind::Pod { "strategic-merge-patch" } else { "merge-patch" };
-    let request = Request::patch(format!("{}/status", watch::path(object)));
+    let request = Request::patch(format!("{}/status", api::path(object)));
     let request = request.header(http::header::CONTENT_TYPE, format!("application/{form}+json"));
     request.body(Body::from(body.to_string().into_bytes()))
 }

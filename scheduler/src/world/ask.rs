@@ -118,4 +118,31 @@ impl World {
         };
         pods.into_iter().filter_map(|key| ours(&key).map(|(uid, why)| (key, uid, why))).collect()
     }
+
+    /// How many pods there are of each kind of state; looks at all of them.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts { pods: self.views.len() as u64, ..Counts::default() };
+        for (key, view) in self.views.iter().filter(|(_, view)| view.gang.is_some()) {
+            match view.reading.phase {
+                Phase::Gated => counts.gated += 1,
+                Phase::Waits if self.booked(key).is_some() => counts.assumed += 1,
+                Phase::Waits => counts.waiting += 1,
+                Phase::Bound(_) | Phase::Succeeded | Phase::Failed => {}
+            }
+        }
+        counts
+    }
+}
+
+/// Numbers of pods; all but the first are of our own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// All there are.
+    pub(crate) pods: u64,
+    /// With scheduling gates.
+    pub(crate) gated: u64,
+    /// Without a place.
+    pub(crate) waiting: u64,
+    /// With a place that no watch has shown yet.
+    pub(crate) assumed: u64,
 }

@@ -35,13 +35,22 @@ impl ControlPlane {
             let binding = bound(namespace, name, &role.name_any());
             Api::all(client).create(&create, &binding).await?;
         }
-        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
-        let answer = accounts.create_token_request(name, &create, &request).await?;
-        let token = answer.status.and_then(|status| status.token).unwrap_or_default();
+        let token = self.token(namespace, name).await?;
         let mut config = self.config();
         config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
         Ok(config)
+    }
+
+    /// A token of a service account, which holds for longer than any test runs.
+    ///
+    /// # Errors
+    /// What the API server says; the account must exist.
+    pub async fn token(&self, namespace: &str, name: &str) -> Result<String, Error> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, namespace);
+        let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
+        let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+        let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
+        Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
     }
 
     /// Creates definitions of custom resources and waits until the API server serves them.
