@@ -287,3 +287,7 @@ fn written(record: Record, spec: LeaseSpec) -> LeaseSpec {
         ..spec
     }
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;
