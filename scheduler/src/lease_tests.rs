@@ -228,7 +228,7 @@ fn calls_on_the_lease_have_their_own_patience() {
         let config = Config::new(hyper::Uri::from_static("https://10.0.0.1"));
         let config = without_retries(config, &settings, Duration::from_secs(request_s));
         let expected = Some(Duration::from_secs(expected_s));
-        assert!(!config.default_retry);
+        assert!(!config.default_retry && config.reset_reader_on_write);
         assert_eq!((config.connect_timeout, config.read_timeout, config.write_timeout), (expected, expected, expected));
     }
 }

@@ -1,14 +1,17 @@
 //! The election on a real API server, with no more rights than the chart gives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_config::scheduler::LeaderElection;
 use berth_config::units;
 use berth_controlplane::{Options, Shared};
 use berth_scheduler::lease::{self, End, Leadership, Lock};
+use berth_scheduler::metrics::{CountedRequests, Metrics, Names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::ObjectMeta;
+use kube::client::ClientBuilder;
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -72,8 +75,11 @@ async fn leadership_passes_from_one_to_the_next_by_release_and_by_death() {
     let Some(plane) = PLANE.get().await else { return };
     plane.namespace("election").await.expect("a namespace");
     let config = plane.service_account("election", "berth", Some(&role())).await.expect("an account");
-    let client =
-        Client::try_from(lease::without_retries(config, &settings(), Duration::from_secs(15))).expect("a client");
+    let config = lease::without_retries(config, &settings(), Duration::from_secs(15));
+    let names = Names { profile: "berth".into(), lease: "berth-scheduler".into(), host: "localhost".into() };
+    let metrics = Arc::new(Metrics::new(names).expect("names do not clash"));
+    let counted = CountedRequests::new(Arc::clone(&metrics));
+    let client = ClientBuilder::try_from(config).expect("a client").with_layer(&counted).build();
     let leases: Api<Lease> = Api::namespaced(plane.client().expect("a client"), "election");
     let holder =
         async || leases.get("berth-scheduler").await.expect("a lease").spec.and_then(|spec| spec.holder_identity);
@@ -109,4 +115,10 @@ async fn leadership_passes_from_one_to_the_next_by_release_and_by_death() {
     let transitions =
         leases.get("berth-scheduler").await.expect("a lease").spec.and_then(|spec| spec.lease_transitions);
     assert_eq!(transitions, Some(2));
+
+    let counted = String::from_utf8(metrics.render().expect("can be written")).expect("is UTF-8");
+    for (code, method) in [(404, "GET"), (201, "POST"), (200, "PUT")] {
+        let line = format!(r#"rest_client_requests_total{{code="{code}",host="localhost",method="{method}"}} "#);
+        assert!(counted.contains(&line), "no `{line}` in\n{counted}");
+    }
 }
