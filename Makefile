@@ -53,8 +53,9 @@ lint: check-tools ## Check formatting, lints and, where cargo-deny is installed,
 	@if command -v cargo-deny >/dev/null; then cargo deny check licenses bans sources; else \
 	  echo "berth: licences not checked, cargo-deny is missing (cargo install cargo-deny --locked)"; fi
 
-generated: check-tools ## Write anew what is made from the code: docs/configuration.md, deploy/crds, expected messages
+generated: check-tools ## Write anew what is made from the code: docs/configuration.md, docs/metrics.md, deploy/crds, expected messages
 	BERTH_UPDATE=1 cargo test --locked -p berth-config --features crd --test file --test crds
+	BERTH_UPDATE=1 cargo test --locked -p berth-scheduler --lib metrics::tests::the_documentation
 
 bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
 	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench rebuild --bench instructions

@@ -132,6 +132,8 @@ fn call_time(settings: &LeaderElection, request_time: Duration) -> Duration {
 pub fn without_retries(mut config: Config, settings: &LeaderElection, request_time: Duration) -> Config {
     let most = Some(call_time(settings, request_time));
     config.default_retry = false;
+    // Else the pause between two renewals would count as time without an answer.
+    config.reset_reader_on_write = true;
     (config.connect_timeout, config.read_timeout, config.write_timeout) = (most, most, most);
     config
 }
@@ -287,3 +289,7 @@ fn written(record: Record, spec: LeaseSpec) -> LeaseSpec {
         ..spec
     }
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

@@ -210,6 +210,44 @@ fn gauges_say_what_is_now() {
     assert!(!rendered(&metrics).contains("NodeAffinity"), "nobody is kept out by it any more");
 }
 
+/// What is not there before something happens has happened once.
+fn page() -> String {
+    let metrics = metrics();
+    everything_once(&metrics);
+    let mut page = String::from(
+        "# Metrics\n\nServed at `/metrics`. Made from the code by `make generated`.\n\n\
+         `scheduler_*` are kube-scheduler's, `rest_client_*` and `leader_election_*` client-go's: what was made for those works\n\
+         here. `process_*` are there on Linux. Labels have few values: none is a pod, a gang or a queue.\n\n\
+         | metric | kind | labels | meaning |\n|---|---|---|---|\n",
+    );
+    // Those of the process depend on the system.
+    for family in metrics.gather().iter().filter(|family| !family.name().starts_with("process_")) {
+        let labels = family.get_metric()[0].get_label().iter().map(|label| format!("`{}`", label.name()));
+        let (name, labels, help) = (family.name(), labels.collect::<Vec<_>>().join(", "), family.help());
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            _ => "histogram",
+        };
+        page += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+    }
+    page
+}
+
+#[test]
+fn the_documentation_is_what_the_code_says() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
+    if std::env::var_os("BERTH_UPDATE").is_some() {
+        std::fs::write(&file, page()).expect("a writable file");
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        committed == page(),
+        "docs/metrics.md is not what the code makes; `make generated` writes it anew:\n{}",
+        page()
+    );
+}
+
 /// Answers every request so; an error for `None`.
 struct Server(Option<u16>);
 

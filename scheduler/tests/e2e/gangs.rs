@@ -115,7 +115,7 @@ async fn a_binding_that_is_always_rejected_holds_nobody_up() {
         let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
         api.patch(&name, &kube::api::PatchParams::apply("test"), &Patch::Apply(&object)).await.expect("accepted");
     }
-    let berth = Berth::start(plane, stage.name, json!({ "rules": { "startTimeout": "5s" } })).await;
+    let berth = Berth::start(plane, stage.name, json!({ "rules": { "staleGrace": "5s" } })).await;
     group(&stage, "half", 2).await;
     let mut pair = [stage.pod("fine", 8), stage.pod("doomed", 8)];
     pair.iter_mut().for_each(|pod| pod.pod_group = Some("half".into()));
@@ -123,7 +123,7 @@ async fn a_binding_that_is_always_rejected_holds_nobody_up() {
     stage.until_says("doomed", "doomed pods stay where they are").await;
     stage.create(&(0..8).map(|index| stage.pod(format!("other-{index}"), 1)).collect::<Vec<_>>()).await;
     stage.until_bound((0..8).map(|index| format!("other-{index}"))).await;
-    // The one that was bound is evicted when the gang has not started in time: it is gone, or asked to go.
+    // The one that was bound is evicted when the gang has been incomplete for too long: it is gone, or asked to go.
     let gone = |pod: Option<&k8s_openapi::api::core::v1::Pod>| {
         pod.is_none_or(|pod| node_of(pod).is_empty() || pod.metadata.deletion_timestamp.is_some())
     };
