@@ -110,6 +110,10 @@ impl Engine {
             Event::NodeAdded { node, spec } => self.add_node(node, spec)?,
             Event::NodeChanged { node, spec } => self.change_node(node, spec)?,
             Event::NodeRemoved { node } => self.remove_node(node)?,
+            Event::VolumeLimits { node, limits } => {
+                self.state.cluster.state(node).ok_or(EventError::NoSuchNode { node })?;
+                self.state.volumes.set_limits(node, limits);
+            }
             Event::TopologySet { name, levels } => {
                 let cluster = &self.state.cluster;
                 let nodes = cluster.nodes().keys().filter_map(|id| Some((*id, &cluster.state(*id)?.shape.labels)));
@@ -136,6 +140,11 @@ impl Engine {
                 self.forget_gang(gang);
             }
             Event::PodAdded { pod, spec } => return self.add_pod(pod, spec, now),
+            Event::VolumesChanged { pod, volumes } => {
+                self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?;
+                self.state.set_volumes(pod, volumes);
+                self.pod_changed(pod);
+            }
             Event::PodGone { pod } => self.pod_gone(pod, false)?,
             Event::PodSucceeded { pod } => self.pod_gone(pod, true)?,
             Event::BindFailed { pod } => {

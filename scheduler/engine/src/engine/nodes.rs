@@ -39,6 +39,7 @@ impl Engine {
         }
         let NodeSpec { shape, .. } = possible(spec)?;
         self.reservations.leave_node(node);
+        self.state.volumes.set_limits(node, Default::default());
         let mut touched: BTreeSet<GangId> = BTreeSet::new();
         if !self.state.cluster.could_be(node, &shape) {
             for pod in self.state.owners_on(node) {
