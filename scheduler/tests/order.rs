@@ -59,6 +59,10 @@ fn trait_of_pod() -> impl Strategy<Value = Value> {
         json!({ "spec": { "schedulerName": "default-scheduler" } }),
         json!({ "spec": { "nodeSelector": { "kubernetes.io/hostname": "n1" } } }),
         json!({ "spec": { "nodeSelector": { "rack": "r1" } } }),
+        json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+            { "matchExpressions": [{ "key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["n2"] }] },
+            { "matchExpressions": [{ "key": "noise", "operator": "Exists" }] },
+        ] } } } } }),
         json!({ "spec": { "priority": 7, "preemptionPolicy": "Never" } }),
     ])
 }

@@ -114,6 +114,13 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
 }
 
+impl Container {
+    /// As an init container: does it go on beside the others?
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
 /// A port of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -121,6 +128,12 @@ pub struct ContainerPort {
     /// The port of the node it takes; 0 = none.
     #[serde(deserialize_with = "or_default")]
     pub host_port: i64,
+    /// The address of the node on which it takes that; empty = all.
+    #[serde(rename = "hostIP", deserialize_with = "or_default")]
+    pub host_ip: String,
+    /// `TCP`, `UDP` or `SCTP`; empty is `TCP`.
+    #[serde(deserialize_with = "or_default")]
+    pub protocol: String,
 }
 
 /// What something needs.

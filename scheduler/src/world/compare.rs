@@ -29,6 +29,7 @@ pub(super) struct Telling {
     pub(super) gangs_changed: BTreeMap<GangKey, GangSpec>,
     pub(super) nodes_gone: BTreeSet<String>,
     pub(super) nodes_new: BTreeMap<String, NodeSpec>,
+    pub(super) nodes_changed: BTreeMap<String, NodeSpec>,
     pub(super) pods_gone: Vec<Key>,
     pub(super) pods_new: Vec<(Key, Wanted)>,
     pub(super) confirmed: Vec<Key>,
@@ -294,13 +295,18 @@ impl World {
             if told == wanted.as_ref() {
                 continue;
             }
-            if told.is_some() {
-                telling.nodes_gone.insert(name.clone());
-            }
+            let list = match (told, wanted) {
+                (Some(_), Some(wanted)) => Some((&mut telling.nodes_changed, wanted)),
+                (None, Some(wanted)) => Some((&mut telling.nodes_new, wanted)),
+                (_, None) => {
+                    telling.nodes_gone.insert(name.clone());
+                    None
+                }
+            };
             self.dirty.pods.extend(self.bound.get(&name).into_iter().flatten().cloned());
             self.dirty.pods.extend(self.told.on_node.get(&name).into_iter().flatten().cloned());
-            if let Some(wanted) = wanted {
-                telling.nodes_new.insert(name, wanted);
+            if let Some((list, wanted)) = list {
+                list.insert(name, wanted);
             }
         }
     }
@@ -411,8 +417,15 @@ impl World {
 
 fn verdict(told: &ToldPod, wanted: &Wanted, telling: &Telling) -> Verdict {
     let moved_gang = told.gang.as_ref().is_some_and(|(gang, _)| telling.gangs_gone.contains(gang));
-    let lost_node = matches!(&told.at, At::Seat { node, .. } if telling.nodes_gone.contains(node));
-    if (&told.uid, &told.spec, &told.gang) != (&wanted.uid, &wanted.spec, &wanted.gang) || moved_gang || lost_node {
+    let lost_seat = match &told.at {
+        At::Waits => false,
+        // Which GPUs a pod has is known to the kubelet alone: where there are fewer of them, it has others.
+        At::Seat { node, gpus, .. } => match telling.nodes_changed.get(node) {
+            Some(changed) => gpus.iter().any(|gpu| usize::from(*gpu) >= changed.shape.gpus),
+            None => telling.nodes_gone.contains(node),
+        },
+    };
+    if (&told.uid, &told.spec, &told.gang) != (&wanted.uid, &wanted.spec, &wanted.gang) || moved_gang || lost_seat {
         return Verdict::Again;
     }
     match (&told.at, &wanted.bound) {

@@ -133,7 +133,7 @@ impl World {
         let known = self.hostnames.iter().find(|(_, nodes)| nodes.contains(&key.name)).map(|(name, _)| name.clone());
         if known != hostname {
             for changed in [known.as_ref(), hostname.as_ref()].into_iter().flatten() {
-                let asks = |reading: &Reading| reading.constraints.hostnames.iter().any(|one| one.contains(changed));
+                let asks = |reading: &Reading| reading.constraints.nodes.looks_at_host(changed);
                 let asking = self.views.iter().filter(|(_, view)| asks(&view.reading)).map(|(key, _)| key.clone());
                 self.dirty.pods.extend(asking.collect::<Vec<_>>());
             }

@@ -40,6 +40,12 @@ impl World {
             let node = self.told.add_node(&name, spec.clone());
             events.push(Event::NodeAdded { node, spec });
         }
+        for (name, spec) in telling.nodes_changed {
+            if let Some((node, told)) = self.told.nodes.get_mut(&name) {
+                *told = spec.clone();
+                events.push(Event::NodeChanged { node: *node, spec });
+            }
+        }
         for (name, budget) in telling.budgets {
             if self.told.budgets.get(&name) != Some(&budget) {
                 self.told.budgets.insert(name.clone(), budget.clone());
@@ -51,6 +57,10 @@ impl World {
             self.told.gang_keys.insert(gang, key.clone());
             self.told.gangs.insert(key, ToldGang { id: gang, spec: spec.clone(), ghosts: Vec::new() });
             events.push(Event::GangAdded { gang, spec });
+        }
+        // Before what is told of their gangs: the engine takes the time of telling for a start until it hears of another.
+        for key in telling.confirmed {
+            self.confirm(&key, &mut events);
         }
         for (key, spec) in telling.gangs_changed {
             // Pods that have ended well just now are in both counts.
@@ -64,9 +74,6 @@ impl World {
             telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
         for (key, wanted) in seated.into_iter().chain(waiting) {
             self.add_pod(key, wanted, &mut events);
-        }
-        for key in telling.confirmed {
-            self.confirm(&key, &mut events);
         }
         events
     }
