@@ -10,7 +10,7 @@ use berth_engine::filter::affinity::Term;
 use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::{TaintEffect, Toleration};
 
-pub(crate) use self::nodes::NodeRules;
+pub(crate) use self::nodes::{NodeRules, set_test};
 use crate::objects::{self, Container, ContainerPort, LabelSelector, Pod, PodAffinityTerm, Requirement};
 use crate::problem::{Fault, found};
 
@@ -41,7 +41,6 @@ pub(crate) fn of(pod: &Pod) -> Constraints {
     pod_affinity(pod, &mut all);
     host_ports(pod, &mut all);
     topology_spread(pod, &mut all);
-    volumes(pod, &mut all);
     resource_claims(pod, &mut all);
     all
 }
@@ -209,20 +208,6 @@ fn topology_spread(pod: &Pod, into: &mut Constraints) {
             into.preferred(&field, 1);
         } else {
             into.refuse(field, "spreading is not kept yet", "use `ScheduleAnyway`, or anti-affinity");
-        }
-    }
-}
-
-/// Kinds of volumes that are the same on every node.
-const PLACELESS: [&str; 9] =
-    ["configMap", "secret", "emptyDir", "downwardAPI", "projected", "hostPath", "nfs", "image", "gitRepo"];
-
-/// Volumes: those that may tie a pod to a place, or count against a node.
-fn volumes(pod: &Pod, into: &mut Constraints) {
-    for (at, volume) in pod.spec.volumes.iter().enumerate() {
-        for kind in volume.keys().filter(|key| *key != "name" && !PLACELESS.contains(&key.as_str())) {
-            let field = format!("spec.volumes[{at}].{kind}");
-            into.refuse(field, "where such volumes can be is not looked up yet", "use a volume that is everywhere");
         }
     }
 }

@@ -205,10 +205,3 @@ fn preferences_are_passed_over_but_said() {
     assert_eq!(found.faults.len(), 4);
     assert!(!crate::problem::refuses(&found.faults));
 }
-
-#[test]
-fn volumes_that_are_everywhere_are_no_reason() {
-    let all: Vec<Value> = PLACELESS.iter().map(|kind| json!({ "name": "v", *kind: {} })).collect();
-    assert_eq!(of_spec(json!({ "volumes": all })), Constraints::default());
-    assert_eq!(of_spec(json!({ "volumes": [{ "name": "v", "csi": {} }] })).faults[0].field, "spec.volumes[0].csi");
-}

@@ -4,8 +4,8 @@
 //! means ([`World::events`]), and what cannot be understood is told as [`Problem`]s.
 //!
 //! Not done yet: watching, binding, status, events, metrics, leader election. Refused with a reason, since the engine cannot
-//! keep it: node affinity beyond single values, selectors of pods beyond single values, host ports, topology spread, volumes
-//! that have a place, device claims that are not allocated, GPU shares, resources other than CPU, memory, GPUs and MIG; of
+//! keep it: node affinity beyond single values, selectors of pods beyond single values, host ports, topology spread,
+//! device claims that are not allocated, GPU shares, resources other than CPU, memory, GPUs and MIG; of
 //! groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences are told as
 //! passed over. Not checked: that all pods of a native group name the same scheduler.
 
@@ -21,9 +21,11 @@ mod resources;
 mod store;
 mod time;
 mod told;
+mod volumes;
 pub mod world;
 
 pub use objects::{Key, Kind, Object};
 pub use problem::Problem;
 pub use store::Change;
+pub use volumes::{Progress, VolumeStep};
 pub use world::World;

@@ -11,6 +11,7 @@
 mod compare;
 mod look;
 mod tell;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ use crate::problem::{Fault, Problem};
 use crate::queues::Plan;
 use crate::store::{Change, Store};
 use crate::told::{At, Told};
+use crate::volumes::Volumes;
 
 /// The objects of a cluster, and what the engine knows of them.
 #[derive(Debug)]
@@ -49,6 +51,7 @@ pub struct World {
     asked: Asked,
     queues: Plan,
     dirty: Dirty,
+    volumes: Volumes,
     told: Told,
     problems: BTreeMap<Source, Vec<Problem>>,
 }
@@ -105,6 +108,8 @@ struct Dirty {
     nodes: BTreeSet<String>,
     queues: bool,
     budgets: bool,
+    /// Nodes that may attach another number of volumes.
+    limits: BTreeSet<String>,
 }
 
 /// What found a problem: it is told until that looks again.
@@ -143,6 +148,7 @@ impl World {
             asked: Asked::default(),
             queues: Plan::default(),
             dirty: Dirty { queues: true, ..Dirty::default() },
+            volumes: Volumes::default(),
             told: Told::default(),
             problems: BTreeMap::new(),
         }

@@ -136,8 +136,8 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
         ("metadata.annotations[gpu-fraction]", json!({ "metadata": { "annotations": { "gpu-fraction": "0.5" } } })),
         ("spec.resourceClaims", json!({ "spec": { "resourceClaims": [{ "name": "gpu" }] } })),
         (
-            "spec.volumes[0].persistentVolumeClaim",
-            json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": {} }] } }),
+            "spec.volumes: persistentvolumeclaim \"data\" not found",
+            json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] } }),
         ),
         (
             "spec.topologySpreadConstraints[0]",

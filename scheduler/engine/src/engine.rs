@@ -6,6 +6,7 @@ use crate::cluster::{Hold, Interner, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
 use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
+use crate::filter::volumes::are_reachable;
 use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
@@ -141,8 +142,13 @@ impl Engine {
             }
             Event::PodAdded { pod, spec } => return self.add_pod(pod, spec, now),
             Event::VolumesChanged { pod, volumes } => {
-                self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?;
+                let gang = self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?.gang;
                 self.state.set_volumes(pod, volumes);
+                let there = self.state.whereabouts(pod);
+                if matches!(there.stage, Stage::Nominated { .. }) && !are_reachable(&self.state, pod) {
+                    self.promise_falls(pod, there);
+                    self.promises_fall_together(gang);
+                }
                 self.pod_changed(pod);
             }
             Event::PodGone { pod } => self.pod_gone(pod, false)?,

@@ -99,7 +99,7 @@ pub enum Event {
         spec: PodSpec,
     },
     /// A pod's volumes ask for something else: its claims were given volumes, or other ones are free for them. It stays where
-    /// it is.
+    /// it is; a promise of a place where they cannot be falls.
     VolumesChanged {
         /// The pod.
         pod: PodId,

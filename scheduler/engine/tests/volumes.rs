@@ -204,6 +204,32 @@ fn a_volume_counts_once_for_all_of_a_node_that_use_it() {
 }
 
 #[test]
+fn what_a_node_can_attach_is_known_until_it_leaves() {
+    let mut world = World::of(1, 8);
+    world.limit(0, 1);
+    let limit = |world: &World| world.engine.state().volume_limit(NodeId(0), DRIVER);
+    let shape = NodeShape { cpu_milli: 1, pods: 9, ..NodeShape::default() };
+    let spec = NodeSpec { name: "n0".into(), shape };
+    world.tell(Event::NodeChanged { node: NodeId(0), spec: spec.clone() });
+    assert_eq!(limit(&world), Some(1));
+    world.tell(Event::NodeRemoved { node: NodeId(0) });
+    world.tell(Event::NodeAdded { node: NodeId(0), spec });
+    assert_eq!(limit(&world), None);
+}
+
+#[test]
+fn a_promise_falls_where_the_volumes_cannot_be() {
+    let mut world = World::of(2, 1);
+    world.gang(1, 0, &[VolumeTerms::default()], Some(0));
+    world.gang(2, 0, &[VolumeTerms::default()], Some(1));
+    world.gang(3, 9, &[place(PlaceRule::Affinity, vec![zone("z0")])], None);
+    assert_eq!(world.decide(), ["evict [PodId(1)]", "nominate p3 n0"]);
+    let volumes = Some(Arc::new(place(PlaceRule::Affinity, vec![zone("z1")])));
+    world.tell(Event::VolumesChanged { pod: PodId(3), volumes });
+    assert_eq!(world.decide(), ["evict [PodId(2)]", "nominate p3 n1", "nominate p2 n0"]);
+}
+
+#[test]
 fn the_claimant_gets_the_place_of_whoever_attaches_too_many() {
     let mut world = World::of(1, 8);
     world.limit(0, 2);

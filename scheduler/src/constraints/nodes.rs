@@ -7,7 +7,7 @@ use berth_config::names;
 use berth_engine::filter::labels::{self, Test};
 use berth_engine::filter::node_affinity::NodeTerm;
 
-use crate::objects::{NodeSelectorTerm, Pod, Requirement};
+use crate::objects::{NodeSelector, NodeSelectorTerm, Pod, Requirement};
 use crate::problem::{Fault, found};
 
 /// Which nodes a pod may use. Hostnames are looked up by name when the pod is told, so that they make no node a class of its
@@ -93,7 +93,7 @@ fn test(asked: &Requirement) -> Result<Test, String> {
 }
 
 /// One of the operators that are known for labels of pods too.
-pub(super) fn set_test(asked: &Requirement) -> Result<Test, String> {
+pub(crate) fn set_test(asked: &Requirement) -> Result<Test, String> {
     let values = || asked.values.iter().cloned().collect();
     match (asked.operator.as_str(), asked.values.is_empty()) {
         ("In", false) => Ok(Test::In(values())),
@@ -110,6 +110,26 @@ fn odd(asked: &Requirement) -> String {
 }
 
 impl NodeRules {
+    /// What a node selector asks that does not stand in a pod. A term that cannot be read is met by no node.
+    pub(crate) fn of_selector(selector: &NodeSelector) -> Self {
+        let mut terms: Vec<NodeRule> = selector.node_selector_terms.iter().filter_map(|term| rule(term).ok()).collect();
+        if terms.is_empty() {
+            let nobody = NodeTerm { labels: Vec::new(), names: vec![Test::In(BTreeSet::new())] };
+            terms.push(NodeRule { asked: nobody, hostnames: Vec::new() });
+        }
+        NodeRules { terms, ..NodeRules::default() }
+    }
+
+    /// All its terms, whether names matter or not; `named` are the nodes with a hostname.
+    pub(crate) fn all_terms(&self, named: impl Fn(&str) -> BTreeSet<String>) -> Vec<NodeTerm> {
+        if self.looks_at_names() { self.of_terms(named) } else { self.of_shape() }
+    }
+
+    /// Does it look at hostnames at all?
+    pub(crate) fn looks_at_hosts(&self) -> bool {
+        self.hostname.is_some() || self.terms.iter().any(|rule| !rule.hostnames.is_empty())
+    }
+
     /// Keys of the labels it looks at.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
         let asked = self.terms.iter().flat_map(|rule| &rule.asked.labels).map(|asked| &asked.key);

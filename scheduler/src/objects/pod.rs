@@ -6,7 +6,7 @@ use berth_config::crd::Amount;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Meta, or_default};
+use super::{Meta, PodVolume, or_default};
 
 /// Amounts by resource, as written.
 pub type Amounts = BTreeMap<String, Amount>;
@@ -63,9 +63,9 @@ pub struct PodSpec {
     /// Rules about even spreading.
     #[serde(deserialize_with = "or_default")]
     pub topology_spread_constraints: Vec<Spread>,
-    /// Each with a `name` and one more field, which is its kind.
+    /// Its volumes.
     #[serde(deserialize_with = "or_default")]
-    pub volumes: Vec<BTreeMap<String, Value>>,
+    pub volumes: Vec<PodVolume>,
     /// Nobody places it while there are any.
     #[serde(deserialize_with = "or_default")]
     pub scheduling_gates: Vec<Gate>,

@@ -4,7 +4,7 @@
 use berth_engine::gang::Stage;
 use berth_engine::{Engine, Event, Member, PodId, PodSpec, QueueSpec, Quota, Seat};
 
-use super::compare::{Telling, Wanted};
+use super::compare::{Telling, Wanted, volumes};
 use super::{GangKey, Source, View, World};
 use crate::objects::Key;
 use crate::pod::Phase;
@@ -36,6 +36,8 @@ impl World {
                 events.push(Event::TopologySet { name, levels });
             }
         }
+        let mut limits = std::mem::take(&mut self.dirty.limits);
+        limits.extend(telling.nodes_new.keys().cloned());
         for (name, spec) in telling.nodes_new {
             let node = self.told.add_node(&name, spec.clone());
             events.push(Event::NodeAdded { node, spec });
@@ -46,6 +48,7 @@ impl World {
                 events.push(Event::NodeChanged { node: *node, spec });
             }
         }
+        self.tell_limits(limits, &mut events);
         for (name, budget) in telling.budgets {
             if self.told.budgets.get(&name) != Some(&budget) {
                 self.told.budgets.insert(name.clone(), budget.clone());
@@ -69,6 +72,7 @@ impl World {
                 events.push(Event::GangChanged { gang: told.id, spec });
             }
         }
+        self.tell_volumes(telling.volumes, &mut events);
         // Those that are somewhere first, so that nobody is promised their place; in an order that the watches do not choose.
         let (seated, waiting): (Vec<_>, Vec<_>) =
             telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
@@ -181,7 +185,9 @@ impl World {
         let member = gang.as_ref().and_then(|(gang, subgroup)| {
             let told = self.told.gangs.get_mut(gang)?;
             let heir = |ghost: &ToldPod| {
-                ghost.spec.shape == spec.shape && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
+                ghost.spec.shape == spec.shape
+                    && volumes(&ghost.spec) == volumes(&spec)
+                    && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
             };
             if let Some(at) = told.ghosts.iter().position(heir) {
                 told.ghosts.remove(at); // the engine gives the newcomer its place

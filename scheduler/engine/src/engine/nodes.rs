@@ -39,7 +39,6 @@ impl Engine {
         }
         let NodeSpec { shape, .. } = possible(spec)?;
         self.reservations.leave_node(node);
-        self.state.volumes.set_limits(node, Default::default());
         let mut touched: BTreeSet<GangId> = BTreeSet::new();
         if !self.state.cluster.could_be(node, &shape) {
             for pod in self.state.owners_on(node) {
@@ -73,6 +72,7 @@ impl Engine {
             }
         }
         self.reservations.leave_node(node);
+        self.state.volumes.set_limits(node, Default::default());
         self.state.remove_node(node);
         touched.into_iter().for_each(|gang| self.promises_fall_together(gang));
         Ok(())
