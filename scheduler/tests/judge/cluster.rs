@@ -74,7 +74,7 @@ fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
 
 fn taint(dice: &mut Dice, at: usize) -> Value {
     let effect = dice.pick(&["NoSchedule", "NoSchedule", "NoExecute", "PreferNoSchedule"]);
-    let mut taint = json!({ "key": ["dedicated", "flaky"][at], "effect": effect });
+    let mut taint = json!({ "key": (["dedicated", "flaky"][at]), "effect": effect });
     if dice.chance(70) {
         taint["value"] = json!(dice.pick(&["a", "b"]));
     }
