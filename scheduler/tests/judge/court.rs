@@ -118,7 +118,7 @@ impl<'p> Court<'p> {
     /// that asks comes after all others.
     async fn until_known(&mut self, cluster: &Cluster, scheduler: &str) {
         let count = cluster.nodes.len();
-        let expected = format!("0/{count} nodes are available: {count} Insufficient cpu.");
+        let (all, each) = (format!("0/{count} nodes are available: "), format!("{count} Insufficient cpu"));
         let batch = json!({ "key": BATCH, "operator": "In", "values": [cluster.seed.to_string()] });
         let terms = json!({ "nodeSelectorTerms": [{ "matchExpressions": [batch] }] });
         let requests = json!({ "requests": { "cpu": "1000" } });
@@ -134,7 +134,7 @@ impl<'p> Court<'p> {
         loop {
             let verdict = self.hear(&probe, scheduler, None).await.expect("a sound pod");
             match &verdict {
-                Verdict::Refused { message, .. } if message.starts_with(&expected) => return,
+                Verdict::Refused { message, .. } if message.starts_with(&all) && message.contains(&each) => return,
                 _ if Instant::now() < deadline => {}
                 other => panic!("{scheduler} does not see the {count} nodes of batch {}: {other}", cluster.seed),
             }

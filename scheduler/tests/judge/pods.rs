@@ -223,7 +223,8 @@ fn anti_affinity(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
 
 fn spread(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     let first = terms::spread(dice, terms::KEYS[0]);
-    let second = terms::spread(dice, terms::KEYS[1 + dice.below(3)]);
+    let other = terms::KEYS[1 + dice.below(3)];
+    let second = terms::spread(dice, other);
     pod["spec"]["topologySpreadConstraints"] = match dice.below(3) {
         0 => json!([first]),
         1 => json!([second]),
