@@ -47,14 +47,22 @@ pub(super) fn read(pod: &Pod, faults: &mut Vec<Fault>) -> NodeRules {
             Err(what) => {
                 let remedy = "mend it; no node meets this term";
                 faults.push(Fault::ignored(format!("{AFFINITY}.nodeSelectorTerms[{at}]"), what, remedy));
+                terms.push(NodeRule::nobody());
             }
         }
     }
     if terms.is_empty() {
-        let nobody = NodeTerm { labels: Vec::new(), names: vec![Test::In(BTreeSet::new())] };
-        terms.push(NodeRule { asked: nobody, hostnames: Vec::new() });
+        terms.push(NodeRule::nobody());
     }
     NodeRules { selector, hostname, terms }
+}
+
+impl NodeRule {
+    /// Met by no node. By what it asks of labels: a term about names would limit the nodes that are looked at.
+    fn nobody() -> Self {
+        let asked = labels::Requirement { key: String::new(), test: Test::In(BTreeSet::new()) };
+        NodeRule { asked: NodeTerm { labels: vec![asked], names: Vec::new() }, hostnames: Vec::new() }
+    }
 }
 
 fn rule(term: &NodeSelectorTerm) -> Result<NodeRule, String> {
@@ -114,8 +122,7 @@ impl NodeRules {
     pub(crate) fn of_selector(selector: &NodeSelector) -> Self {
         let mut terms: Vec<NodeRule> = selector.node_selector_terms.iter().filter_map(|term| rule(term).ok()).collect();
         if terms.is_empty() {
-            let nobody = NodeTerm { labels: Vec::new(), names: vec![Test::In(BTreeSet::new())] };
-            terms.push(NodeRule { asked: nobody, hostnames: Vec::new() });
+            terms.push(NodeRule::nobody());
         }
         NodeRules { terms, ..NodeRules::default() }
     }

@@ -15,17 +15,18 @@ use crate::units::{NodeId, PodId};
 /// Nodes that got more than they have, now or once those that leave have gone.
 pub(super) fn overfull(step: &Step<'_, '_>) -> Vec<String> {
     let touched: BTreeSet<NodeId> = step.plan.given.iter().map(|given| given.spot.node).collect();
-    touched.into_iter().flat_map(|node| too_much(step.ledger, node)).collect()
+    let given: BTreeSet<PodId> = step.plan.given.iter().map(|given| given.pod).collect();
+    touched.into_iter().flat_map(|node| too_much(step.ledger, node, &given)).collect()
 }
 
-fn too_much(ledger: &Ledger<'_>, node: NodeId) -> Vec<String> {
+fn too_much(ledger: &Ledger<'_>, node: NodeId, given: &BTreeSet<PodId>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (when, of) in [("now", Stand::now as fn(&Stand) -> Option<&Spot>), ("later", Stand::later)] {
         for line in lines_with(ledger, node, of, &[]).into_iter().filter(|line| line.used > line.all) {
             let (name, all) = (ledger.node_name(node), line.all);
             wrong.push(format!("{} {} of {name} given out {when}, and it has {all}", line.used, line.what));
         }
-        if let Some((one, other, port)) = clash(ledger, node, of, &[]) {
+        if let Some((one, other, port)) = clash(ledger, node, of, &[], given) {
             let (one, other, node) = (ledger.pod_name(one), ledger.pod_name(other), ledger.node_name(node));
             wrong.push(format!("{one} and {other} both open port {port} of {node} {when}"));
         }
@@ -36,9 +37,10 @@ fn too_much(ledger: &Ledger<'_>, node: NodeId) -> Vec<String> {
 /// Is there room, later, for some pods more at these places?
 pub(super) fn has_room(ledger: &Ledger<'_>, more: &[(PodId, Spot)]) -> bool {
     let nodes: BTreeSet<NodeId> = more.iter().map(|(_, spot)| spot.node).collect();
+    let given = more.iter().map(|(pod, _)| *pod).collect();
     nodes.into_iter().all(|node| {
         let lines = lines_with(ledger, node, Stand::later, more);
-        lines.into_iter().all(|line| line.used <= line.all) && clash(ledger, node, Stand::later, more).is_none()
+        lines.into_iter().all(|line| line.used <= line.all) && clash(ledger, node, Stand::later, more, &given).is_none()
     })
 }
 
@@ -54,12 +56,14 @@ fn lines_with(
     lines(shape, all.filter_map(|(pod, spot)| Some((&*ledger.pod(pod)?.shape, spot.gpus.as_slice()))))
 }
 
-/// Two pods of a node, with some more, that open the same port of it, and which.
+/// Two pods of a node, with some more, that open the same port of it, and which; at least one of them `given` its place by
+/// whoever is judged. Others may have been found like that.
 fn clash(
     ledger: &Ledger<'_>,
     node: NodeId,
     of: fn(&Stand) -> Option<&Spot>,
     more: &[(PodId, Spot)],
+    given: &BTreeSet<PodId>,
 ) -> Option<(PodId, PodId, u16)> {
     let here = |spot: Option<&Spot>| spot.is_some_and(|spot| spot.node == node);
     let there = ledger.on_node(node).filter(|pod| here(of(ledger.stand(*pod))));
@@ -70,7 +74,8 @@ fn clash(
             let same = |(other, theirs): &&(PodId, &HostPort)| {
                 let addresses = (theirs.address.as_deref(), port.address.as_deref());
                 let apart = matches!(addresses, (Some(theirs), Some(mine)) if theirs != mine);
-                *other != pod && theirs.port == port.port && theirs.protocol == port.protocol && !apart
+                let answers = given.contains(&pod) || given.contains(other);
+                *other != pod && answers && theirs.port == port.port && theirs.protocol == port.protocol && !apart
             };
             if let Some((other, _)) = opened.iter().find(same) {
                 return Some((*other, pod, port.port));

@@ -156,7 +156,7 @@ impl NodeState {
     pub(crate) fn can_seat(&self, pod: &PodShape, gpus: &[u8], hold: Hold) -> bool {
         let distinct =
             gpus.is_sorted_by(|a, b| a < b) && gpus.iter().all(|gpu| usize::from(*gpu) < self.free.gpus.len());
-        let fits = |free: &Free| crate::filter::resources::fit_on(&self.shape, free, pod, gpus);
+        let fits = |free: &Free| crate::filter::resources::hold_on(&self.shape, free, pod, gpus);
         gpus.len() == pod.gpu.count()
             && distinct
             && crate::filter::mig::allows(&self.shape, pod)

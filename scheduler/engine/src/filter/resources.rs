@@ -126,12 +126,17 @@ fn how_many_shares(node: &NodeShape, free: &Free, share: Share) -> u64 {
     fit
 }
 
-/// Is there enough of everything but GPUs, and room on these GPUs?
+/// Is there enough of everything but GPUs, room on these GPUs, and are the pod's ports open?
 pub(crate) fn fit_on(node: &NodeShape, free: &Free, pod: &PodShape, gpus: &[u8]) -> bool {
+    hold_on(node, free, pod, gpus) && ports::are_open(free, pod)
+}
+
+/// The same of what can be counted alone. Pods that are found together may well ask for the same port: nothing but schedulers
+/// keeps them apart.
+pub(crate) fn hold_on(node: &NodeShape, free: &Free, pod: &PodShape, gpus: &[u8]) -> bool {
     let mut others = Resource::ALL.iter().filter(|resource| !resource.is_by_gpu());
     others.all(|resource| resource.missing(node, free, pod) == 0)
         && gpus.iter().all(|gpu| free.room_on(*gpu, node, pod.gpu))
-        && ports::are_open(free, pod)
 }
 
 impl fmt::Display for Resource {
