@@ -1,7 +1,7 @@
 //! From a node, and what its agent says of its GPUs, to what the engine knows of it. Owns what a node offers; what pods hold
 //! is told to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_config::crd::{GpuNode, Health};
 use berth_config::names;
@@ -11,10 +11,10 @@ use berth_engine::{GpuRequest, MigShape, NodeShape, PodShape, Taint, TaintEffect
 use crate::constraints::taint_effect;
 use crate::objects::Node;
 use crate::problem::{Fault, found};
-use crate::resources::{self, CPU, MEMORY, Sum};
+use crate::resources::{self, CPU, MEMORY, PODS, Sum};
 
-/// What a node offers. Of its labels only those with one of the `keys` count: every other would make classes of nodes that
-/// nobody can tell apart.
+/// What a node offers. Of its labels only those with one of the `keys` count, of other resources only those named in `others`:
+/// all the rest would make classes of nodes that nobody can tell apart.
 ///
 /// # Errors
 /// Amounts that cannot be read, or more GPUs than the engine can hold apart: the node is left out then.
@@ -22,6 +22,7 @@ pub(crate) fn read(
     node: &Node,
     agent: Option<&GpuNode>,
     keys: &BTreeSet<String>,
+    others: &BTreeSet<String>,
 ) -> Result<(NodeShape, Vec<Fault>), Fault> {
     let sum = resources::read(&node.status.allocatable, "status.allocatable")?;
     let labels = &node.metadata.labels;
@@ -34,7 +35,7 @@ pub(crate) fn read(
     let shape = NodeShape {
         cpu_milli: sum.milli(CPU),
         memory_bytes: sum.whole(MEMORY),
-        pods: u32::try_from(sum.whole("pods")).unwrap_or(u32::MAX),
+        pods: u32::try_from(sum.whole(PODS)).unwrap_or(u32::MAX),
         gpus,
         gpu_model: labelled().or(agents_model).filter(|_| has_gpus).unwrap_or_default(),
         gpu_memory_mib: if has_gpus { memory(node, agents_memory, &mut faults) } else { 0 },
@@ -47,6 +48,7 @@ pub(crate) fn read(
         // One that is going takes nobody either.
         unschedulable: node.spec.unschedulable || node.metadata.deletion_timestamp.is_some(),
         mig,
+        others: others.iter().map(|name| (name.as_str().into(), sum.whole(name))).filter(|(_, all)| *all > 0).collect(),
     };
     Ok((shape, faults))
 }
@@ -134,7 +136,7 @@ fn taints(node: &Node, faults: &mut Vec<Fault>) -> Vec<Taint> {
 /// engine sees the node as full, and neither as free nor as impossible.
 pub(crate) fn raise<'p>(shape: &mut NodeShape, held: impl Iterator<Item = &'p PodShape>) -> Vec<Fault> {
     let (mut cpu, mut memory, mut pods, mut gpus) = (0_u64, 0_u64, 0_u32, 0_usize);
-    let mut mig: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
+    let (mut mig, mut others): (BTreeMap<&str, u32>, BTreeMap<&str, u64>) = Default::default();
     for pod in held {
         cpu = cpu.saturating_add(pod.cpu_milli);
         memory = memory.saturating_add(pod.memory_bytes);
@@ -144,6 +146,10 @@ pub(crate) fn raise<'p>(shape: &mut NodeShape, held: impl Iterator<Item = &'p Po
         }
         for (profile, count) in &pod.mig {
             *mig.entry(profile).or_default() += count;
+        }
+        for (name, amount) in &pod.others {
+            let sum = others.entry(name).or_default();
+            *sum = sum.saturating_add(*amount);
         }
     }
     let mut faults = Vec::new();
@@ -164,6 +170,12 @@ pub(crate) fn raise<'p>(shape: &mut NodeShape, held: impl Iterator<Item = &'p Po
     if gpus > shape.gpus {
         let all = gpus.min(GPUS_PER_NODE_MAX);
         more(names::GPU_RESOURCE, gpus as u64, std::mem::replace(&mut shape.gpus, all) as u64);
+    }
+    for (name, held) in others {
+        let offered = shape.others.entry(name.into()).or_default();
+        if held > *offered {
+            more(name, held, std::mem::replace(offered, held));
+        }
     }
     for (profile, held) in mig {
         let known = shape.mig.get_or_insert_with(|| MigShape { single: false, instances: Vec::new() });

@@ -3,6 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::objects::{Body, Kind, read as object};
 
+const FPGA: &str = "example.com/fpga";
+
 fn read_with(labels: Value, rest: Value, agent: Option<Value>) -> Result<(NodeShape, Vec<Fault>), Fault> {
     let status = json!({ "allocatable": rest["allocatable"], "conditions": rest["conditions"] });
     let json = json!({ "metadata": { "name": "n", "labels": labels }, "spec": rest["spec"], "status": status });
@@ -15,7 +17,7 @@ fn read_with(labels: Value, rest: Value, agent: Option<Value>) -> Result<(NodeSh
             other => panic!("{other:?}"),
         }
     });
-    read(&node, agent.as_deref(), &BTreeSet::from(["zone".to_owned()]))
+    read(&node, agent.as_deref(), &BTreeSet::from(["zone".to_owned()]), &BTreeSet::from([FPGA.to_owned()]))
 }
 
 fn offers(labels: Value, allocatable: Value) -> NodeShape {
@@ -88,6 +90,13 @@ fn only_labels_that_are_asked_for_count() {
 }
 
 #[test]
+fn only_other_resources_that_are_asked_for_count() {
+    let shape = offers(json!({}), json!({ FPGA: "3", "hugepages-2Mi": "4Gi", "attachable-volumes-x": "39" }));
+    assert_eq!(shape.others, BTreeMap::from([(FPGA.into(), 3)]));
+    assert_eq!(offers(json!({}), json!({ FPGA: "0" })).others, BTreeMap::new());
+}
+
+#[test]
 fn a_node_with_more_on_it_than_it_offers_is_full() {
     let mut shape = NodeShape { cpu_milli: 1000, memory_bytes: 10, pods: 1, gpus: 1, ..NodeShape::default() };
     let pod = PodShape { cpu_milli: 800, memory_bytes: 5, gpu: GpuRequest::Whole(1), ..PodShape::default() };
@@ -97,4 +106,11 @@ fn a_node_with_more_on_it_than_it_offers_is_full() {
     let mig = PodShape { mig: vec![("1g.10gb".to_owned(), 2)], ..PodShape::default() };
     raise(&mut shape, [&mig].into_iter());
     assert_eq!(shape.mig_instances(), [("1g.10gb".to_owned(), 2)]);
+    let other = PodShape { others: [(FPGA.into(), 2)].into(), ..PodShape::default() };
+    shape.others.insert(FPGA.into(), 3);
+    assert_eq!(
+        raise(&mut shape, [&other, &other].into_iter()).last().map(|fault| fault.what.as_str()),
+        Some("pods hold 4 of 3")
+    );
+    assert_eq!(shape.others, BTreeMap::from([(FPGA.into(), 4)]));
 }

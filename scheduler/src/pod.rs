@@ -13,7 +13,7 @@ use crate::constraints::{self, Constraints, Near, pod_keys, spread_key};
 use crate::gpu;
 use crate::objects::Pod;
 use crate::problem::{Fault, refuses};
-use crate::resources::{self, CPU, MEMORY, Sum};
+use crate::resources::{self, CPU, MEMORY, PODS, Sum};
 
 /// What a pod is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,6 @@ fn shape(pod: &Pod, constraints: &Constraints, broken: &mut Vec<Fault>, faults: 
         broken.push(fault);
         Default::default()
     });
-    faults.extend(uncounted(&sum));
     faults.extend(share(pod, gpu));
     let shape = PodShape {
         cpu_milli: sum.milli(CPU),
@@ -150,6 +149,7 @@ fn shape(pod: &Pod, constraints: &Constraints, broken: &mut Vec<Fault>, faults: 
         node_affinity: constraints.nodes.of_shape(),
         tolerations: constraints.tolerations.clone(),
         host_ports: constraints.host_ports.clone(),
+        others: sum.names().filter(|name| is_other(name)).map(|name| (name.into(), sum.whole(name))).collect(),
     };
     if !shape.is_possible() {
         let what = format!("asks for {} and MIG instances {:?}", shape.gpu, shape.mig);
@@ -161,14 +161,9 @@ fn shape(pod: &Pod, constraints: &Constraints, broken: &mut Vec<Fault>, faults: 
 
 const REQUESTS: &str = "spec.containers[].resources.requests";
 
-/// Resources that nodes may run out of without the engine knowing.
-fn uncounted(sum: &Sum) -> Vec<Fault> {
-    let known =
-        |name: &str| matches!(name, CPU | MEMORY | names::GPU_RESOURCE) || name.starts_with(names::MIG_RESOURCE);
-    let unknown = sum.names().filter(|name| !known(name));
-    let fault =
-        |name: &str| Fault::refused(format!("{REQUESTS}[{name}]"), "this resource is not counted yet", "leave it out");
-    unknown.map(fault).collect()
+/// Is it a resource that is only counted, by its name?
+pub(crate) fn is_other(name: &str) -> bool {
+    !matches!(name, CPU | MEMORY | PODS | names::GPU_RESOURCE) && !name.starts_with(names::MIG_RESOURCE)
 }
 
 /// Shares of GPUs: nothing on a node keeps a pod to its share yet, so none is given out.

@@ -204,6 +204,8 @@ fn is_infeasible(pod: &Pod) -> bool {
 pub(crate) const CPU: &str = "cpu";
 /// Bytes.
 pub(crate) const MEMORY: &str = "memory";
+/// How many pods a node takes.
+pub(crate) const PODS: &str = "pods";
 
 #[cfg(test)]
 #[path = "resources_tests.rs"]

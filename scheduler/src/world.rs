@@ -46,6 +46,8 @@ pub struct World {
     /// How many pods look at a node label, and at a label of pods of a namespace.
     node_keys: Counts,
     pod_keys: Counts,
+    /// How many pods ask for a resource that is only counted.
+    others: Counts,
     /// Pods that look at labels of namespaces.
     by_namespaces: BTreeSet<Key>,
     /// How many gangs wish for a level, and for one as a topology of its own.
@@ -99,11 +101,12 @@ impl Counts {
     }
 }
 
-/// Labels that make a difference: all others are left out of what the engine gets.
+/// Labels and resources that make a difference: all others are left out of what the engine gets.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Asked {
     node_keys: BTreeSet<String>,
     pod_keys: BTreeSet<String>,
+    others: BTreeSet<String>,
 }
 
 /// What has to be compared again.
@@ -149,6 +152,7 @@ impl World {
             hostnames: BTreeMap::new(),
             node_keys: Counts::default(),
             pod_keys: Counts::default(),
+            others: Counts::default(),
             by_namespaces: BTreeSet::new(),
             levels: Counts::default(),
             alone: Counts::default(),

@@ -53,6 +53,7 @@ fn trait_of_pod() -> impl Strategy<Value = Value> {
         ] } }),
         gpus("1"),
         gpus("2"),
+        json!({ "spec": { "containers": [{ "name": "c", "resources": { "requests": { "ephemeral-storage": "1Gi" } } }] } }),
         gpus("many"),
         annotated("1"),
         annotated("2"),
@@ -170,7 +171,7 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
         vec![
             json!({ "metadata": { "labels": { "rack": "r1" } } }),
             json!({ "metadata": { "labels": { "rack": "r2", "noise": "x" } }, "spec": { "unschedulable": true } }),
-            json!({ "status": { "allocatable": { "cpu": "1" } } }),
+            json!({ "status": { "allocatable": { "cpu": "1", "ephemeral-storage": "1500Mi" } } }),
             json!({ "status": { "allocatable": { "cpu": "-1" } } }),
         ]
     };

@@ -144,10 +144,6 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
             json!({ "spec": { "topologySpreadConstraints": [{ "whenUnsatisfiable": "DoNotSchedule" }] } }),
         ),
         (
-            "requests[ephemeral-storage]",
-            json!({ "spec": { "containers": [{ "resources": { "requests": { "ephemeral-storage": "1Gi" } } }] } }),
-        ),
-        (
             "spec.containers[0].resources.requests[cpu]",
             json!({ "spec": { "containers": [{ "resources": { "requests": { "cpu": "lots" } } }] } }),
         ),
@@ -304,6 +300,30 @@ fn two_pods_with_one_host_port_are_on_two_nodes() {
     let mut found = ["p", "q", "r"].map(|name| bound_to(&mut pair, name));
     found.sort();
     assert_eq!(found.map(|node| node.unwrap_or_default()), ["", "a", "b"]);
+}
+
+#[test]
+fn other_resources_are_counted_where_somebody_asks_for_them() {
+    let asks = |name: &str, amount: &str| json!({ "spec": { "containers": [{ "name": "c", "resources": { "requests": { name: amount } } }] } });
+    let offers = |name: &str, more: Value| node(name, 1, 8, json!({ "status": { "allocatable": more } }));
+    let mut pair = Pair::default();
+    let rich = json!({ "ephemeral-storage": "10Gi", "hugepages-2Mi": "1Gi", "example.com/fpga": "2" });
+    pair.applied([offers("a", json!({ "ephemeral-storage": "1Gi" })), offers("b", rich)]);
+    assert!(pair.engine.cluster().shapes().all(|shape| shape.others.is_empty()), "nobody asks");
+    for (name, resource, amount, expected) in [
+        ("p", "ephemeral-storage", "8Gi", Some("b")),
+        ("q", "ephemeral-storage", "3Gi", None),
+        ("r", "example.com/fpga", "2", Some("b")),
+        ("s", "example.com/fpga", "1", None),
+        ("t", "hugepages-2Mi", "512Mi", Some("b")),
+        ("u", "example.com/quantum", "1", None),
+        ("v", "ephemeral-storage", "2Gi", Some("b")),
+    ] {
+        pair.applied([pod(name, 1, asks(resource, amount))]);
+        assert_eq!(bound_to(&mut pair, name).as_deref(), expected, "{name}");
+    }
+    assert_eq!(pair.problems(), Vec::<String>::new());
+    assert_eq!(pair.engine.state().digest(), pair.engine.state().rebuild().digest());
 }
 
 #[test]

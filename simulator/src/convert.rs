@@ -25,6 +25,7 @@ pub fn node(row: &NodeRow) -> NodeSpec {
         unschedulable: false,
         gpu_memory_mib: 0,
         mig: None,
+        others: Default::default(),
     };
     NodeSpec { name: row.name.clone(), shape }
 }
@@ -39,6 +40,7 @@ pub fn pod(row: &PodRow) -> PodSpec {
     let shape = PodShape {
         cpu_milli: row.cpu_milli,
         memory_bytes: row.memory_mib.saturating_mul(BYTES_PER_MIB),
+        others: Default::default(),
         gpu,
         mig: Vec::new(),
         gpu_models: row.gpu_spec.clone(),

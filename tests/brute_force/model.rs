@@ -165,7 +165,17 @@ impl Model {
             && pods <= shape.pods
             && gpus.iter().all(|used| *used <= each)
             && instances.iter().all(|(profile, count)| *count <= offered(profile))
+            && self.others_suffice(node, later)
             && self.ports_get_along(node, later)
+    }
+
+    fn others_suffice(&self, node: usize, later: bool) -> bool {
+        let here = |pod: &&Pod| pod.stand.holds(later).is_some_and(|spot| spot.node == node);
+        let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+        for (name, amount) in self.pods.values().filter(here).flat_map(|pod| &pod.spec.shape.others) {
+            *held.entry(name).or_default() += amount;
+        }
+        held.iter().all(|(name, held)| self.nodes[node].others.get(*name).is_some_and(|offered| held <= offered))
     }
 
     fn ports_get_along(&self, node: usize, later: bool) -> bool {

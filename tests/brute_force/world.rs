@@ -1,6 +1,7 @@
 //! A tiny random cluster with queues, gangs and pods, as a driver would describe it. Owns what is thrown, not what follows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use berth_engine::filter::affinity::{PodTerms, Term};
 use berth_engine::filter::labels::{PodSelector, Requirement, Test};
@@ -207,6 +208,7 @@ fn node(dice: &mut Dice, id: usize) -> NodeSpec {
         unschedulable: dice.chance(5),
         gpu_memory_mib: dice.pick(&[0, 0, 0, 7, 200, 1000]),
         mig: split.then_some(MigShape { single, instances }),
+        others: disks(dice, 30),
     };
     NodeSpec { name: node_name(id), shape }
 }
@@ -332,7 +334,14 @@ fn shape(dice: &mut Dice) -> PodShape {
         tolerations: if dice.chance(10) { vec![toleration] } else { Vec::new() },
         node_affinity: if dice.chance(8) { node_affinity(dice, false) } else { Vec::new() },
         host_ports: if dice.chance(10) { vec![host_port(dice)] } else { Vec::new() },
+        others: disks(dice, 12),
     }
+}
+
+/// Few offer or ask for these.
+fn disks(dice: &mut Dice, percent: usize) -> BTreeMap<Arc<str>, u64> {
+    let kinds = ["ephemeral-storage", "example.com/disk"].into_iter().filter(|_| dice.chance(percent));
+    kinds.map(Arc::from).collect::<Vec<_>>().into_iter().map(|kind| (kind, 1 + dice.below(3) as u64)).collect()
 }
 
 fn host_port(dice: &mut Dice) -> HostPort {

@@ -339,7 +339,7 @@ impl fmt::Display for RuledOut {
             Resource::Gpus => write!(f, " (nearest by {miss})"),
             Resource::GpuShare => write!(f, " (nearest by {}.{:03} GPU)", miss / 1000, miss % 1000),
             Resource::GpuMemory => write!(f, " (nearest by {miss} MiB)"),
-            Resource::Mig => write!(f, " (nearest by {miss})"),
+            Resource::Mig | Resource::Other => write!(f, " (nearest by {miss})"),
         }
     }
 }

@@ -302,6 +302,7 @@ impl Engine {
         if !shape.wants_gpu() {
             shape.gpu_models.clear(); // says nothing about a pod that wants no GPU
         }
+        shape.others.retain(|_, amount| *amount > 0);
         let (gang, leaf) = match &spec.gang {
             None => (Self::lone_gang(id), 0),
             Some(member) => {

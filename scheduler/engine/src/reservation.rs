@@ -4,6 +4,7 @@
 //! Owns the reservations and what is held back for them during a pass. Books nothing that lasts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::cluster::{Cluster, Free, GpuIndexes, GpuRequest, Hold, Interner, NodeState, Placement, PodShape};
 use crate::cycle::Context;
@@ -207,6 +208,7 @@ struct Returning {
     cpu_milli: u64,
     memory_bytes: u64,
     mig: BTreeMap<String, u32>,
+    others: BTreeMap<Arc<str>, u64>,
 }
 
 impl Returning {
@@ -221,6 +223,9 @@ impl Returning {
                 returning.memory_bytes += place.shape.memory_bytes;
                 for (profile, count) in &place.shape.mig {
                     *returning.mig.entry(profile.clone()).or_default() += count;
+                }
+                for (name, amount) in &place.shape.others {
+                    *returning.others.entry(Arc::clone(name)).or_default() += amount;
                 }
             }
         }
@@ -257,5 +262,10 @@ fn keep_free(
         *back -= given;
         Some((profile.clone(), (count - given).min(free.mig_left(node, profile)))).filter(|(_, count)| *count > 0)
     });
-    (PodShape { cpu_milli, memory_bytes, gpu, mig: mig.collect(), ..PodShape::default() }, gpus)
+    let others = asked.others.iter().map(|(name, amount)| {
+        let back = returning.others.entry(Arc::clone(name)).or_default();
+        (Arc::clone(name), rest(*amount, back, free.other_left(node, name)))
+    });
+    let others = others.filter(|(_, amount)| *amount > 0).collect();
+    (PodShape { cpu_milli, memory_bytes, gpu, mig: mig.collect(), others, ..PodShape::default() }, gpus)
 }

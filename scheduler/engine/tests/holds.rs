@@ -109,6 +109,7 @@ fn a_node() -> impl Strategy<Value = NodeShape> {
             gpus,
             gpu_memory_mib: [0, 0, 10, 24_000, 0][usize::from(kind)],
             mig: (kind == 4).then_some(MigShape { single: gpus == 2, instances }),
+            others: [("disk".into(), 2 * u64::from(kind))].into(),
             ..NodeShape::default()
         }
     })
@@ -124,7 +125,9 @@ fn a_pod() -> impl Strategy<Value = PodShape> {
     ];
     (gpu, 0..3u64, 0..4u64, 0..3u32).prop_map(|(gpu, cpu, memory_bytes, instances)| {
         let mig = (gpu == GpuRequest::None && instances > 0).then(|| ("1g.5gb".to_owned(), instances));
-        PodShape { cpu_milli: cpu * 900, memory_bytes, gpu, mig: mig.into_iter().collect(), ..PodShape::default() }
+        let others = (memory_bytes > 1).then(|| ("disk".into(), memory_bytes)).into_iter().collect();
+        let mig = mig.into_iter().collect();
+        PodShape { cpu_milli: cpu * 900, memory_bytes, gpu, mig, others, ..PodShape::default() }
     })
 }
 

@@ -38,6 +38,7 @@ fn a_node() -> impl Strategy<Value = NodeShape> {
             unschedulable: extras == 4,
             gpu_memory_mib: [0, 7, 24_000][usize::from(extras % 3)],
             mig: a_split(extras),
+            others: if extras & 3 == 1 { disks(extras.into()) } else { BTreeMap::new() },
         }
     })
 }
@@ -78,7 +79,12 @@ fn a_pod() -> impl Strategy<Value = PodShape> {
         },
         node_affinity: if extras == 9 { vec![in_no_zone()] } else { Vec::new() },
         host_ports: if extras & 6 == 6 { vec![a_port(extras)] } else { Vec::new() },
+        others: if extras & 9 == 8 { disks(1) } else { BTreeMap::new() },
     })
+}
+
+fn disks(count: u64) -> BTreeMap<std::sync::Arc<str>, u64> {
+    BTreeMap::from([("example.com/disk".into(), count)])
 }
 
 fn in_no_zone() -> NodeTerm {

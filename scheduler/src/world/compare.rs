@@ -271,8 +271,9 @@ impl World {
                 .flat_map(|one| pod_keys(&one.pods))
                 .chain(self.pod_keys.0.keys().cloned())
                 .collect(),
+            others: self.others.0.keys().cloned().collect(),
         };
-        if asked.node_keys != self.asked.node_keys {
+        if (&asked.node_keys, &asked.others) != (&self.asked.node_keys, &self.asked.others) {
             self.dirty.nodes.extend(self.store.of_kind(Kind::Node).map(|(key, _)| key.name.clone()));
         }
         if asked.pod_keys != self.asked.pod_keys {
@@ -321,7 +322,7 @@ impl World {
             _ => None,
         });
         let told = |fault: Fault| fault.of(key.clone());
-        match node::read(node, agent, &self.asked.node_keys) {
+        match node::read(node, agent, &self.asked.node_keys, &self.asked.others) {
             Err(fault) => (None, vec![told(fault)]),
             Ok((mut shape, mut faults)) => {
                 let bound = self.bound.get(name).into_iter().flatten();

@@ -130,6 +130,9 @@ impl World {
         for name in view.reading.pod_keys() {
             if there { self.pod_keys.add(&name) } else { self.pod_keys.remove(&name) }
         }
+        for name in view.reading.shape.others.keys() {
+            if there { self.others.add(name) } else { self.others.remove(name) }
+        }
         if there && view.reading.looks_at_namespaces() {
             self.by_namespaces.insert(key.clone());
         } else {

@@ -53,7 +53,7 @@ fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
             labels.insert(key.to_owned(), json!(dice.pick(values)));
         }
     }
-    if dice.chance(93) {
+    if dice.chance(98) {
         labels.insert("kubernetes.io/hostname".to_owned(), json!(name));
     }
     let mut spec = json!({});

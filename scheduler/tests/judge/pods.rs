@@ -148,9 +148,12 @@ fn node_term(dice: &mut Dice, nodes: &[&str]) -> Value {
         term["matchExpressions"] = (0..1 + dice.below(2)).map(|_| node_requirement(dice, nodes)).collect();
     }
     if dice.chance(20) {
-        let operator = dice.pick(&["In", "In", "NotIn"]);
-        let name = if dice.chance(10) { "nobody" } else { dice.pick(nodes) };
-        term["matchFields"] = json!([{ "key": "metadata.name", "operator": operator, "values": [name] }]);
+        let rules = (0..dice.pick(&[1, 1, 1, 2])).map(|_| {
+            let name = if dice.chance(10) { "nobody" } else { dice.pick(nodes) };
+            let operator = dice.pick(&["In", "In", "NotIn"]);
+            json!({ "key": "metadata.name", "operator": operator, "values": [name] })
+        });
+        term["matchFields"] = rules.collect();
     }
     term
 }
@@ -166,7 +169,7 @@ fn node_requirement(dice: &mut Dice, nodes: &[&str]) -> Value {
     match dice.pick(&["In", "In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]) {
         operator @ ("Exists" | "DoesNotExist") => json!({ "key": key, "operator": operator }),
         operator @ ("Gt" | "Lt") => {
-            json!({ "key": "cores", "operator": operator, "values": [dice.pick(&["4", "8", "20", "-1"])] })
+            json!({ "key": "cores", "operator": operator, "values": [dice.pick(&["0", "4", "8", "20"])] })
         }
         operator => {
             let count = 1 + dice.below(2);

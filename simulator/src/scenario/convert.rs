@@ -1,6 +1,7 @@
 //! The things of a scenario as the engine wants them. Owns the units: files count seconds and MiB, the engine ms and bytes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use berth_engine::cluster::{GpuIndexes, Member};
 use berth_engine::filter::affinity::{PodTerms, Term};
@@ -49,6 +50,7 @@ pub(super) fn node(node: &Node) -> NodeSpec {
         unschedulable: node.cordoned,
         gpu_memory_mib: u32::try_from(node.gpu_memory_mib).unwrap_or(u32::MAX),
         mig,
+        others: others(&node.others),
     };
     NodeSpec { name: node.name.clone(), shape }
 }
@@ -172,7 +174,12 @@ fn shape(task: &Task) -> PodShape {
         node_affinity: node_affinity_of_shape(task),
         host_ports: task.host_ports.iter().map(host_port).collect(),
         tolerations: task.tolerations.iter().map(toleration).collect(),
+        others: others(&request.others),
     }
+}
+
+fn others(amounts: &BTreeMap<String, u64>) -> BTreeMap<Arc<str>, u64> {
+    amounts.iter().map(|(name, amount)| (name.as_str().into(), *amount)).collect()
 }
 
 /// Node affinity that looks at labels only makes pods differ; one that names nodes is in the pod's terms.

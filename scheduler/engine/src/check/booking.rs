@@ -55,6 +55,7 @@ fn account<'a>(shape: &NodeShape, free: &Free, held: impl Iterator<Item = &'a Pl
     } else {
         left.extend(free.gpus.iter().map(|milli| u128::from(milli.0)));
     }
+    left.extend(shape.others.keys().map(|name| u128::from(free.other_left(shape, name))));
     let mut wrong = Vec::new();
     if left.len() != lines.len()
         || free.gpus.len() != shape.gpus

@@ -11,10 +11,11 @@ pub(super) struct Line {
     pub(super) all: u128,
 }
 
-/// Everything a node has, in this order: CPU, memory, pods, each MIG profile, each GPU.
+/// Everything a node has, in this order: CPU, memory, pods, each MIG profile, each GPU, each other resource.
 pub(super) fn lines<'a>(node: &NodeShape, held: impl Iterator<Item = (&'a PodShape, &'a [u8])>) -> Vec<Line> {
     let (mut cpu, mut memory, mut pods) = (0, 0, 0);
     let mut instances: BTreeMap<&str, u128> = BTreeMap::new();
+    let mut others: BTreeMap<&str, u128> = BTreeMap::new();
     let mut gpus = vec![0; node.gpus];
     for (pod, on) in held {
         cpu += u128::from(pod.cpu_milli);
@@ -22,6 +23,9 @@ pub(super) fn lines<'a>(node: &NodeShape, held: impl Iterator<Item = (&'a PodSha
         pods += 1;
         for (profile, count) in &pod.mig {
             *instances.entry(profile).or_default() += u128::from(*count);
+        }
+        for (name, amount) in &pod.others {
+            *others.entry(name).or_default() += u128::from(*amount);
         }
         for gpu in on {
             if let Some(used) = gpus.get_mut(usize::from(*gpu)) {
@@ -45,6 +49,9 @@ pub(super) fn lines<'a>(node: &NodeShape, held: impl Iterator<Item = (&'a PodSha
         mib => ("MiB", mib.into()),
     };
     lines.extend((0..).zip(gpus).map(|(gpu, used): (u8, u128)| line(format!("{unit} of GPU {gpu}"), used, each)));
+    for (name, all) in &node.others {
+        lines.push(line(format!("of {name}"), others.get(&**name).copied().unwrap_or(0), (*all).into()));
+    }
     lines
 }
 
@@ -93,6 +100,9 @@ pub(super) fn misfit(name: &str, node: &NodeShape, pod: &PodShape, on: &[u8]) ->
         if node.gpu_memory_mib == 0 && matches!(share.size, ShareSize::Memory(_)) {
             wrong.push(format!("holds GPU memory on `{name}`, where nobody knows how much there is"));
         }
+    }
+    for other in pod.others.keys().filter(|other| !node.others.contains_key(*other)) {
+        wrong.push(format!("holds {other} of `{name}`, which offers none"));
     }
     let mixed = node.mig.as_ref().filter(|mig| !mig.single);
     for (profile, _) in &pod.mig {

@@ -163,6 +163,11 @@ impl PodShape {
         (whole, self.gpu_milli(), self.cpu_milli, self.memory_bytes)
     }
 
+    /// Does it ask for what most pods do not: ports of the node, or other resources?
+    pub(crate) fn asks_for_what_is_rare(&self) -> bool {
+        !self.host_ports.is_empty() || !self.others.is_empty()
+    }
+
     /// Does it want any kind of GPU?
     pub fn wants_gpu(&self) -> bool {
         self.gpu != GpuRequest::None || !self.mig.is_empty()

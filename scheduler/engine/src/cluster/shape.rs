@@ -1,6 +1,7 @@
 //! What nodes offer and pods ask for, apart from their names: the part that makes two of them interchangeable.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::request::{GpuRequest, are_profiles, mig_milli};
 use super::state::GpuIndexes;
@@ -46,6 +47,8 @@ pub struct NodeShape {
     pub gpu_memory_mib: u32,
     /// How its GPUs are split by MIG, if they are.
     pub mig: Option<MigShape>,
+    /// Allocatable amounts of other resources, by Kubernetes' name, in whole units; what is not named is not offered.
+    pub others: BTreeMap<Arc<str>, u64>,
 }
 
 /// GPUs split by MIG, as the device plugin offers them.
@@ -178,6 +181,8 @@ pub struct PodShape {
     pub tolerations: Vec<Toleration>,
     /// Ports it opens on its node.
     pub host_ports: Vec<HostPort>,
+    /// Requested amounts of other resources, by Kubernetes' name, in whole units; 1 or more of each.
+    pub others: BTreeMap<Arc<str>, u64>,
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! Owns the arithmetic of taking and giving back. May not decide whether a pod may run there.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -70,12 +72,17 @@ pub struct Free {
     pub gpu_mib: PerGpu<u32>,
     /// MIG instances left, in the order of [`NodeShape::mig_instances`].
     pub mig: SmallVec<[u16; 4]>,
-    /// Ports of the node that are taken, sorted, as often as they are; most nodes have none and pay for one word.
-    #[allow(
-        clippy::box_collection,
-        reason = "a state is compared and copied with every change, so what is rare takes one word"
-    )]
-    ports: Option<Box<Vec<HostPort>>>,
+    /// What is taken of what few pods ask for; most nodes have nothing of it taken and pay for one word.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is taken of what few pods ask for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Rare {
+    /// Ports of the node, sorted, as often as they are taken.
+    ports: Vec<HostPort>,
+    /// Amounts of other resources; none is 0.
+    others: BTreeMap<Arc<str>, u64>,
 }
 
 impl Clone for Free {
@@ -85,7 +92,7 @@ impl Clone for Free {
             gpus: SmallVec::from_slice(&self.gpus),
             gpu_mib: SmallVec::from_slice(&self.gpu_mib),
             mig: SmallVec::from_slice(&self.mig),
-            ports: self.ports.clone(),
+            rare: self.rare.clone(),
             ..*self
         }
     }
@@ -193,7 +200,7 @@ impl Free {
             gpus: SmallVec::from_elem(GPU, shape.gpus),
             gpu_mib: SmallVec::from_elem(shape.gpu_memory_mib, known),
             mig: shape.mig_instances().iter().map(|(_, count)| *count as u16).collect(),
-            ports: None,
+            rare: None,
         }
     }
 
@@ -250,44 +257,63 @@ impl Free {
             gpus: self.gpus.iter().zip(&other.gpus).map(|(a, b)| *a.min(b)).collect(),
             gpu_mib: self.gpu_mib.iter().zip(&other.gpu_mib).map(|(a, b)| *a.min(b)).collect(),
             mig: self.mig.iter().zip(&other.mig).map(|(a, b)| *a.min(b)).collect(),
-            ports: self.ports_of_both(other),
+            rare: self.rare_of_both(other),
         }
     }
 
     /// The ports of the node that are taken, sorted.
     pub fn ports_taken(&self) -> &[HostPort] {
-        self.ports.as_ref().map_or(&[], |ports| ports.as_slice())
+        self.rare.as_ref().map_or(&[], |rare| rare.ports.as_slice())
     }
 
-    #[allow(
-        clippy::box_collection,
-        reason = "a state is compared and copied with every change, so what is rare takes one word"
-    )]
-    fn ports_of_both(&self, other: &Free) -> Option<Box<Vec<HostPort>>> {
-        if self.ports.is_none() || self.ports == other.ports {
-            return other.ports.clone();
-        }
-        let mut ports = [self.ports_taken(), other.ports_taken()].concat();
-        ports.sort_unstable();
-        ports.dedup();
-        Some(Box::new(ports))
+    /// How much is left of another resource; 0 of one that the node does not offer.
+    pub fn other_left(&self, node: &NodeShape, name: &str) -> u64 {
+        let taken = self.rare.as_ref().and_then(|rare| rare.others.get(name)).unwrap_or(&0);
+        node.others.get(name).map_or(0, |offered| offered.saturating_sub(*taken))
     }
 
-    fn take_ports(&mut self, wanted: &[HostPort]) {
-        let ports = self.ports.get_or_insert_default();
-        ports.extend_from_slice(wanted);
-        ports.sort_unstable();
-    }
-
-    fn give_back_ports(&mut self, wanted: &[HostPort]) {
-        let Some(ports) = &mut self.ports else { return };
-        for port in wanted {
-            if let Ok(at) = ports.binary_search(port) {
-                ports.remove(at);
+    fn rare_of_both(&self, other: &Free) -> Option<Box<Rare>> {
+        let (Some(mine), Some(theirs)) = (&self.rare, &other.rare) else {
+            return self.rare.clone().or_else(|| other.rare.clone());
+        };
+        let mut both = Rare::clone(mine);
+        for port in &theirs.ports {
+            if both.ports.binary_search(port).is_err() {
+                both.ports.push(port.clone());
+                both.ports.sort_unstable();
             }
         }
-        if ports.is_empty() {
-            self.ports = None; // one way to write each state
+        for (name, amount) in &theirs.others {
+            let most = both.others.entry(Arc::clone(name)).or_default();
+            *most = (*most).max(*amount);
+        }
+        Some(Box::new(both))
+    }
+
+    fn take_rare(&mut self, pod: &PodShape) {
+        let rare = self.rare.get_or_insert_default();
+        rare.ports.extend_from_slice(&pod.host_ports);
+        rare.ports.sort_unstable();
+        for (name, amount) in &pod.others {
+            *rare.others.entry(Arc::clone(name)).or_default() += amount;
+        }
+    }
+
+    fn give_back_rare(&mut self, pod: &PodShape) {
+        let Some(rare) = &mut self.rare else { return };
+        for port in &pod.host_ports {
+            if let Ok(at) = rare.ports.binary_search(port) {
+                rare.ports.remove(at);
+            }
+        }
+        for (name, amount) in &pod.others {
+            if let Some(taken) = rare.others.get_mut(name) {
+                *taken -= amount;
+            }
+        }
+        rare.others.retain(|_, taken| *taken > 0);
+        if rare.ports.is_empty() && rare.others.is_empty() {
+            self.rare = None; // one way to write each state
         }
     }
 
@@ -303,8 +329,8 @@ impl Free {
                 self.mig[index] -= *count as u16;
             }
         }
-        if !pod.host_ports.is_empty() {
-            self.take_ports(&pod.host_ports);
+        if pod.asks_for_what_is_rare() {
+            self.take_rare(pod);
         }
     }
 
@@ -320,8 +346,8 @@ impl Free {
                 self.mig[index] += *count as u16;
             }
         }
-        if !pod.host_ports.is_empty() {
-            self.give_back_ports(&pod.host_ports);
+        if pod.asks_for_what_is_rare() {
+            self.give_back_rare(pod);
         }
     }
 

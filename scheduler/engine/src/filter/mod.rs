@@ -25,14 +25,14 @@ pub use volumes::VolumeRule;
 /// Something that can rule a node out for a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Constraint {
+    /// The pod names nodes, and this is none of them.
+    NodeName,
     /// The node is cordoned.
     Cordon,
     /// The node has a taint that the pod does not tolerate.
     Taint,
     /// The node lacks a label the pod asks for, or is none of those its node affinity requires.
     NodeSelector,
-    /// The pod names nodes, and this is none of them.
-    NodeName,
     /// The node's GPUs are of a model that the pod does not accept.
     GpuModel,
     /// The node's GPUs are split by MIG, and the pod wants a part of one by other means.
@@ -57,11 +57,11 @@ pub enum Constraint {
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 26] = [
+    pub const ALL: [Constraint; 27] = [
+        Constraint::NodeName,
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
-        Constraint::NodeName,
         Constraint::GpuModel,
         Constraint::Mig,
         Constraint::HostPorts,
@@ -72,6 +72,7 @@ impl Constraint {
         Constraint::Lack(Resource::GpuShare),
         Constraint::Lack(Resource::GpuMemory),
         Constraint::Lack(Resource::Mig),
+        Constraint::Lack(Resource::Other),
         Constraint::Volume(VolumeRule::Disk),
         Constraint::Volume(VolumeRule::Sole),
         Constraint::Volume(VolumeRule::Count),

@@ -58,6 +58,10 @@ fn lack(resource: Resource, pod: &PodShape) -> Cow<'static, str> {
             let asked: Vec<String> = pod.mig.iter().map(|(profile, _)| format!("nvidia.com/mig-{profile}")).collect();
             return Cow::Owned(format!("Insufficient {}", asked.join(" or ")));
         }
+        Resource::Other => {
+            let asked: Vec<&str> = pod.others.keys().map(|name| &**name).collect();
+            return Cow::Owned(format!("Insufficient {}", asked.join(" or ")));
+        }
     })
 }
 
@@ -83,7 +87,8 @@ mod tests {
 
     #[test]
     fn reasons_are_counted_by_their_words_and_sorted_as_texts() {
-        let pod = PodShape { mig: vec![("1g.10gb".to_owned(), 1)], ..PodShape::default() };
+        let others = [("ephemeral-storage".into(), 1)].into();
+        let pod = PodShape { mig: vec![("1g.10gb".to_owned(), 1)], others, ..PodShape::default() };
         let cases = [
             (vec![], "0/12 nodes are available."),
             (vec![(Constraint::Taint, 3)], "0/12 nodes are available: 3 node(s) had untolerated taint(s)."),
@@ -102,8 +107,13 @@ mod tests {
                  node affinity/selector.",
             ),
             (
-                vec![(Constraint::Cordon, 1), (Constraint::Lack(Resource::Mig), 2)],
-                "0/12 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nvidia.com/mig-1g.10gb.",
+                vec![
+                    (Constraint::Cordon, 1),
+                    (Constraint::Lack(Resource::Mig), 2),
+                    (Constraint::Lack(Resource::Other), 3),
+                ],
+                "0/12 nodes are available: 1 node(s) were unschedulable, 2 Insufficient nvidia.com/mig-1g.10gb, 3 \
+                 Insufficient ephemeral-storage.",
             ),
         ];
         for (reasons, message) in cases {

@@ -1,6 +1,7 @@
 //! Enough must be left on the node, of everything the pod asks for, and its ports must be open.
 
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -25,11 +26,13 @@ pub enum Resource {
     GpuMemory,
     /// MIG instances of the profiles asked for; unit: instances.
     Mig,
+    /// The other resources asked for; unit: that of each.
+    Other,
 }
 
 impl Resource {
     /// Every resource, in reporting order.
-    pub const ALL: [Resource; 7] = [
+    pub const ALL: [Resource; 8] = [
         Resource::Pods,
         Resource::Cpu,
         Resource::Memory,
@@ -37,6 +40,7 @@ impl Resource {
         Resource::GpuShare,
         Resource::GpuMemory,
         Resource::Mig,
+        Resource::Other,
     ];
 
     /// How much of this a node of this shape is short of for the pod, with this much free; 0 where there is enough.
@@ -59,6 +63,10 @@ impl Resource {
             (Resource::Mig, _) => {
                 let missing = |(profile, count): &(String, u32)| count.saturating_sub(free.mig_left(node, profile));
                 pod.mig.iter().map(|asked| u64::from(missing(asked))).sum()
+            }
+            (Resource::Other, _) => {
+                let missing = |(name, amount): (&Arc<str>, &u64)| amount.saturating_sub(free.other_left(node, name));
+                pod.others.iter().map(missing).fold(0, u64::saturating_add)
             }
             _ => 0,
         }
@@ -102,8 +110,13 @@ pub(crate) fn how_many(node: &NodeShape, free: &Free, pod: &PodShape) -> u32 {
         GpuRequest::Share(share) => how_many_shares(node, free, share),
     };
     let by_ports = ports::how_many(free, pod);
+    let by_other = |(name, each): (&Arc<str>, &u64)| by(free.other_left(node, name), *each);
     let others = [by(free.cpu_milli, pod.cpu_milli), by(free.memory_bytes, pod.memory_bytes), by_gpu, by_ports];
-    let least = others.into_iter().chain(pod.mig.iter().map(by_mig)).fold(free.pods.into(), u64::min);
+    let least = others
+        .into_iter()
+        .chain(pod.mig.iter().map(by_mig))
+        .chain(pod.others.iter().map(by_other))
+        .fold(free.pods.into(), u64::min);
     least as u32 // no more than pods, which are
 }
 
@@ -149,6 +162,7 @@ impl fmt::Display for Resource {
             Resource::GpuShare => "room on one GPU",
             Resource::GpuMemory => "memory on one GPU",
             Resource::Mig => "MIG instances",
+            Resource::Other => "other resources",
         })
     }
 }

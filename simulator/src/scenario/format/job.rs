@@ -399,6 +399,9 @@ pub struct Request {
     pub cpu_milli: u64,
     /// Memory, MiB.
     pub memory_mib: u64,
+    /// *Ours.* Other resources by name, whole units.
+    #[serde(default)]
+    pub others: BTreeMap<String, u64>,
 }
 
 impl Request {

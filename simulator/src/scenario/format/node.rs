@@ -22,6 +22,9 @@ pub struct Node {
     /// How its GPUs are split, if they are.
     #[serde(default)]
     pub mig: Option<Mig>,
+    /// *Ours.* Other resources by name, whole units; what is not named is not offered.
+    #[serde(default)]
+    pub others: BTreeMap<String, u64>,
     /// Allocatable CPU, thousandths of a core.
     pub cpu_milli: u64,
     /// Allocatable memory, MiB.

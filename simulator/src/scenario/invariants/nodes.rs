@@ -75,7 +75,7 @@ fn ports(holders: &[(&Task, &TaskNow)]) -> Vec<String> {
     found
 }
 
-/// CPU, memory, tasks and MIG instances.
+/// CPU, memory, tasks, MIG instances and other resources.
 fn amounts(node: &Node, holders: &[(&Task, &TaskNow)]) -> Vec<String> {
     let sum = |of: &dyn Fn(&Request) -> u64| holders.iter().map(|(task, _)| of(&task.request)).sum::<u64>();
     let mut accounts = vec![
@@ -88,6 +88,11 @@ fn amounts(node: &Node, holders: &[(&Task, &TaskNow)]) -> Vec<String> {
         let held = sum(&|request| request.mig.get(profile).copied().unwrap_or(0).into());
         let there = node.mig.as_ref().and_then(|mig| mig.instances.get(profile)).copied().unwrap_or(0);
         accounts.push((format!("MIG instances {profile}"), held, there.into()));
+    }
+    let others: BTreeSet<&String> = holders.iter().flat_map(|(task, _)| task.request.others.keys()).collect();
+    for name in others {
+        let held = sum(&|request| request.others.get(name).copied().unwrap_or(0));
+        accounts.push((format!("of {name}"), held, node.others.get(name).copied().unwrap_or(0)));
     }
     let over = accounts.into_iter().filter(|(_, held, there)| held > there);
     over.map(|(what, held, there)| format!("holds {held} {what} of {there}")).collect()

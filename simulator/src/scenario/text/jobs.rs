@@ -205,6 +205,7 @@ fn phrase(words: &mut Words<'_>, mut task: Task) -> Phrase {
     gpus(words, &mut task.request);
     task.request.cpu_milli = words.value("cpu", THOUSANDTHS, thousandths).unwrap_or(task.request.cpu_milli);
     task.request.memory_mib = words.value("memory", MEMORY, mib).unwrap_or(task.request.memory_mib);
+    task.request.others.extend(words.amounts("other."));
     task.gpu_classes = words.names("sharing").unwrap_or(task.gpu_classes);
     task.order = words.number("order").or(task.order);
     if let Some(names) = words.text("only") {
@@ -237,7 +238,8 @@ fn gpus(words: &mut Words<'_>, request: &mut Request) {
     let memory = words.value("gpu-memory", MEMORY, mib);
     let mig = words.value("mig", "profiles such as 1g.10gb*2", profiles);
     if gpu.is_some() || memory.is_some() || mig.is_some() {
-        *request = Request { cpu_milli: request.cpu_milli, memory_mib: request.memory_mib, ..Request::default() };
+        let Request { cpu_milli, memory_mib, ref others, .. } = *request;
+        *request = Request { cpu_milli, memory_mib, others: others.clone(), ..Request::default() };
     }
     let small = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
     match gpu {

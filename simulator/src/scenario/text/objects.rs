@@ -25,6 +25,7 @@ pub(super) fn plain_node(name: &str) -> Node {
         gpu_memory_mib: GPU_MEMORY_MIB,
         gpu_model: String::new(),
         mig: None,
+        others: Default::default(),
         cpu_milli: CPU_MILLI,
         memory_mib: MEMORY_MIB,
         pods: PODS,
@@ -68,6 +69,7 @@ pub(super) fn node(words: &mut Words<'_>, topologies: &[Topology], node: &mut No
     if let Some(split) = words.value("mig", "`single`, or `mixed:` and instances such as 1g.10gb*7", mig) {
         node.mig = Some(split);
     }
+    node.others.extend(words.amounts("other."));
     node.labels.extend(words.prefixed("label."));
     for level in topologies.iter().flat_map(|topology| &topology.levels) {
         if let Some(value) = words.text(level) {

@@ -1,6 +1,8 @@
 //! Lines of a text scenario as words: bare ones and `key=value` pairs, with the lines indented below them.
 //! Owns what is left unread: a word nobody asked for is an error that says what might have been asked for.
 
+use std::collections::BTreeMap;
+
 use super::super::problem::Finding;
 use crate::input::Excerpt;
 
@@ -144,6 +146,23 @@ impl<'a> Words<'a> {
         self.pairs = left;
         let found: Vec<(&str, &str)> = found;
         found.into_iter().map(|(key, value)| (key[prefix.len()..].to_owned(), value.to_owned())).collect()
+    }
+
+    /// The whole number of every pair whose key begins so, by the rest of the key.
+    pub(super) fn amounts(&mut self, prefix: &str) -> BTreeMap<String, u64> {
+        let mut found = BTreeMap::new();
+        for (name, text) in self.prefixed(prefix) {
+            match text.parse() {
+                Ok(amount) => {
+                    found.insert(name, amount);
+                }
+                Err(_) => {
+                    let found = Excerpt::of(&text);
+                    self.complain(format!("`{prefix}{name}`: found {found}, expected a whole number"));
+                }
+            }
+        }
+        found
     }
 
     /// Complains about what nobody has read.

@@ -94,6 +94,8 @@ fn node(node: &Node, base: &Node) -> String {
         let strategy = if *strategy == MigStrategy::Single { "single" } else { "mixed" };
         line += &format!(" mig={strategy}:{}", profiles(instances));
     }
+    let more = node.others.iter().filter(|(name, amount)| base.others.get(*name) != Some(amount));
+    line += &others(more);
     let new = node.labels.iter().filter(|(key, value)| base.labels.get(*key) != Some(value));
     line += &labels("label.", &new.map(|(key, value)| (key.clone(), value.clone())).collect());
     if node.taints != base.taints {
@@ -106,6 +108,10 @@ fn node(node: &Node, base: &Node) -> String {
         (false, true) => line + " uncordoned",
         _ => line,
     }
+}
+
+fn others<'a>(amounts: impl Iterator<Item = (&'a String, &'a u64)>) -> String {
+    amounts.map(|(name, amount)| format!(" other.{name}={amount}")).collect()
 }
 
 fn profiles(instances: &std::collections::BTreeMap<String, u32>) -> String {
@@ -268,6 +274,7 @@ fn request(request: &Request) -> String {
         set(!request.mig.is_empty(), format!(" mig={}", profiles(&request.mig))),
         differs("cpu", &request.cpu_milli, &jobs::CPU_MILLI, |milli| show_thousandths(*milli)),
         differs("memory", &request.memory_mib, &jobs::MEMORY_MIB, |mib| show_mib(*mib)),
+        others(request.others.iter()),
     ]
     .concat()
 }

@@ -152,6 +152,12 @@ impl Check {
         self.at_most(object, "gpuDevices", request.gpu_devices, DEVICES_MAX);
         self.at_most(object, "cpuMilli", request.cpu_milli, AMOUNT_MAX);
         self.at_most(object, "memoryMib", request.memory_mib, MEMORY_MIB_MAX);
+        for amount in request.others.values() {
+            self.at_most(object, "others", *amount, AMOUNT_MAX);
+            if *amount == 0 {
+                self.wrong(object, "others", "0", "at least 1, or no such resource");
+            }
+        }
         for (profile, count) in &request.mig {
             self.mig(object, profile, *count);
             if *count == 0 {

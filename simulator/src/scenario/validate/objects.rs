@@ -33,6 +33,9 @@ impl Check {
         if node.gpus > 0 && node.gpu_memory_mib == 0 {
             self.wrong(&object, "gpuMemoryMib", "0", "at least 1 on a node with GPUs");
         }
+        for amount in node.others.values() {
+            self.at_most(&object, "others", *amount, AMOUNT_MAX);
+        }
         for (profile, count) in node.mig.iter().flat_map(|mig| &mig.instances) {
             self.mig(&object, profile, *count);
         }
