@@ -74,7 +74,8 @@ pub(crate) async fn install_now(plane: &ControlPlane) -> PathBuf {
 /// A running scheduler. Killed when dropped.
 pub(crate) struct Berth {
     process: Child,
-    pub(crate) log: PathBuf,
+    pub(crate) name: String,
+    log: PathBuf,
 }
 
 impl Berth {
@@ -116,7 +117,7 @@ impl Berth {
             .stderr(out)
             .spawn()
             .expect("berth-scheduler starts");
-        Berth { process, log }
+        Berth { process, name: name.to_owned(), log }
     }
 
     /// As a power cut would.
@@ -126,10 +127,24 @@ impl Berth {
         let _ = self.process.wait();
     }
 
+    /// It stands still, as on a machine that has no time for it.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{signal}");
+    }
+
     /// Asks it to end, and says with which code it did.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|status| status.success()));
+        self.signal("-TERM");
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(status) = self.process.try_wait().expect("a child of ours") {
@@ -140,16 +155,21 @@ impl Berth {
         }
     }
 
+    /// All it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of its log.
     pub(crate) fn tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// Fails if it has complained of itself.
     pub(crate) fn assert_sound(&self) {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let bad = text.lines().find(|line| line.contains("please report") || line.contains("panicked"));
         assert!(bad.is_none(), "{}: {bad:?}", self.log.display());
     }

@@ -2,7 +2,9 @@
 
 mod basics;
 mod berth;
+mod failures;
 mod gangs;
+mod making_room;
 
 use berth_controlplane::{Options, Shared};
 
