@@ -9,6 +9,7 @@ mod bind;
 mod call;
 mod calls;
 mod evict;
+mod status;
 mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +21,13 @@ use berth_engine::{Decision, Engine, Event, GangId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
-use crate::objects::{Key, Kind};
+use crate::objects::{Body, Key, Kind};
 use crate::store::Change;
 use crate::world::{GangKey, World};
 use bind::Binding;
 use calls::Calls;
 use evict::Eviction;
+use status::Written;
 use verdict::Verdicts;
 
 /// The engine is asked at least so often, since it waits for times of its own: those of gangs that start or have failed to, and
@@ -48,6 +50,7 @@ pub struct Driver {
     /// Pods that have been promised a place, and until when.
     promises: BTreeMap<Key, Timestamp>,
     verdicts: Verdicts,
+    written: Written,
     /// Work that waits for its time.
     due: BTreeSet<(Timestamp, Due)>,
     /// Pods of which something new is known.
@@ -147,6 +150,7 @@ impl Driver {
             evictions: BTreeMap::new(),
             promises: BTreeMap::new(),
             verdicts: Verdicts::default(),
+            written: Written::default(),
             due: BTreeSet::new(),
             touched: BTreeSet::new(),
             unlisted: kinds.into_iter().collect(),
@@ -162,7 +166,10 @@ impl Driver {
     pub fn observe(&mut self, change: Change) {
         match &change {
             Change::Applied(object) => self.touch(&object.key),
-            Change::Deleted { key, .. } => self.touch(key),
+            Change::Deleted { key, .. } => {
+                self.touch(key);
+                self.group_not_written(key);
+            }
             Change::Replaced { kind, .. } => {
                 self.unlisted.remove(kind);
                 if *kind == Kind::Pod {
@@ -251,6 +258,7 @@ impl Driver {
             }
             self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
+            self.tell_queues(now);
         }
         self.start_calls()
     }
@@ -271,13 +279,26 @@ impl Driver {
     /// What watches have said becomes known to the engine.
     fn absorb(&mut self, now: Timestamp) {
         for event in self.world.events() {
+            let restored = self.usage_of(&event);
             self.tell(event, now);
+            if let Some(event) = restored {
+                self.tell(event, now);
+            }
         }
         for pod in std::mem::take(&mut self.touched) {
             self.look_at_binding(&pod, now);
             self.look_at_eviction(&pod);
             self.look_at_verdict(&pod);
         }
+    }
+
+    /// What a queue that is told for the first time had used of late when the last leader wrote it down.
+    fn usage_of(&self, event: &Event) -> Option<Event> {
+        let Event::QueueSet { queue, spec } = event else { return None };
+        let object = self.world.object(&Key::cluster(Kind::Queue, &spec.name))?;
+        let Body::Queue(body) = &object.body else { return None };
+        let (amount_ms, at) = status::usage_kept(body).filter(|_| self.engine.queues().get(*queue).is_none())?;
+        Some(Event::UsageRestored { queue: *queue, amount_ms, at })
     }
 
     fn touch(&mut self, key: &Key) {
@@ -326,7 +347,14 @@ impl Driver {
             Some(Call::ReadPod { pod, uid }) => self.pod_read(&pod, uid, outcome, now),
             Some(Call::PodStatus { pod, uid, status }) => self.verdict_written(&pod, &uid, &status, &outcome, now),
             // What people read is not worth a second try: the next one says more.
-            Some(Call::PostEvent(_) | Call::GroupStatus { .. }) => {}
+            Some(Call::PostEvent(_)) => {}
+            Some(Call::GroupStatus { group, .. }) if !matches!(outcome, Outcome::Done(_)) => {
+                self.group_not_written(&group)
+            }
+            Some(Call::QueueStatus { queue, .. }) if !matches!(outcome, Outcome::Done(_)) => {
+                self.queue_not_written(&queue)
+            }
+            Some(Call::GroupStatus { .. } | Call::QueueStatus { .. }) => {}
         }
     }
 

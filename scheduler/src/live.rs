@@ -389,6 +389,7 @@ fn api_call(call: &Call) -> Option<ApiCall> {
         Call::Evict { .. } => ApiCall::Evict,
         Call::PodStatus { .. } => ApiCall::PodStatus,
         Call::GroupStatus { .. } => ApiCall::GroupStatus,
+        Call::QueueStatus { .. } => ApiCall::QueueStatus,
         Call::PostEvent(_) => ApiCall::Event,
         Call::ReadPod { .. } => return None,
     })

@@ -4,7 +4,7 @@ use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
 use crate::gang::GangSpec;
 use crate::queue::QueueSpec;
 use crate::state::Budget;
-use crate::units::{GangId, NodeId, PodId, QueueId};
+use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Event {
         queue: QueueId,
         /// GPU-thousandths times ms, as read from [`crate::Engine::usage_ms`].
         amount_ms: u128,
+        /// When it was read: since then it has decayed.
+        at: Timestamp,
     },
     /// A queue is gone; it must be empty.
     QueueRemoved {

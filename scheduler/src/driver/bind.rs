@@ -38,6 +38,13 @@ enum State {
     Done,
 }
 
+impl Binding {
+    /// Has the API server said yes?
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+}
+
 /// Is the call still to be made: has the engine the pod there, and is it still unbound? One that is not is forgotten; if the
 /// engine has the pod elsewhere by now, that is another binding.
 pub(super) fn is_wanted(
@@ -204,5 +211,6 @@ impl Driver {
         let (regarding, reason, action) = (pod.clone(), "Scheduled", "Binding");
         self.calls.put(Call::PostEvent(ApiEvent { regarding, uid, warning: false, reason, action, note }));
         self.facts.push(Fact::Bound { pod: pod.clone(), node: node.to_owned(), attempts, waited_ms });
+        self.group_is_bound(pod);
     }
 }

@@ -1,5 +1,7 @@
 //! What is asked of the API server, and what it answers. Owns the list of calls there are; knows nothing of HTTP.
 
+use berth_config::crd::QueueStatus;
+
 use crate::objects::{Key, Object};
 
 /// Number of a call, never used twice.
@@ -49,6 +51,15 @@ pub enum Call {
         uid: String,
         /// What is written.
         condition: Condition,
+    },
+    /// PATCH `queues/status`, all of it.
+    QueueStatus {
+        /// The queue.
+        queue: Key,
+        /// Its uid.
+        uid: String,
+        /// What is written.
+        status: Box<QueueStatus>,
     },
     /// POST an event, for people to read.
     PostEvent(ApiEvent),
@@ -130,6 +141,7 @@ impl Call {
             Call::ReadPod { .. } => "read_pod",
             Call::PodStatus { .. } => "pod_status",
             Call::GroupStatus { .. } => "group_status",
+            Call::QueueStatus { .. } => "queue_status",
             Call::PostEvent(_) => "event",
         }
     }
@@ -142,6 +154,7 @@ impl Call {
             | Call::ReadPod { pod, .. }
             | Call::PodStatus { pod, .. } => pod,
             Call::GroupStatus { group, .. } => group,
+            Call::QueueStatus { queue, .. } => queue,
             Call::PostEvent(event) => &event.regarding,
         }
     }

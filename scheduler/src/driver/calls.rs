@@ -43,7 +43,7 @@ fn lane(call: &Call) -> Lane {
         Call::ReadPod { .. } => Lane::Read,
         Call::Evict { .. } => Lane::Evict,
         Call::Bind { .. } => Lane::Bind,
-        Call::PodStatus { .. } | Call::GroupStatus { .. } => Lane::Status,
+        Call::PodStatus { .. } | Call::GroupStatus { .. } | Call::QueueStatus { .. } => Lane::Status,
         Call::PostEvent(_) => Lane::Event,
     }
 }

@@ -36,6 +36,10 @@ impl Verdicts {
     pub(super) fn pods(&self) -> impl Iterator<Item = &Key> {
         self.0.keys()
     }
+
+    pub(super) fn of(&self, pod: &Key) -> Option<&Condition> {
+        self.0.get(pod).map(|said| &said.condition)
+    }
 }
 
 impl Driver {
@@ -43,6 +47,7 @@ impl Driver {
     pub(super) fn waits(&mut self, gang: GangId, pod: PodId, why: &Why) {
         let message = self.message(gang, pod, why);
         let first = self.world.pod(pod).map(|(key, _)| key.clone());
+        self.group_waits(gang, &message);
         for (key, uid) in self.world.waiting_of(gang) {
             let is_first = Some(&key) == first.as_ref();
             self.say(&key, &uid, message.clone(), is_first);

@@ -111,6 +111,14 @@ impl Writer {
                 let conditions = json!([written("PodGroupInitiallyScheduled", condition)]);
                 patch(group, uid, json!({ "conditions": conditions }))
             }
+            Call::QueueStatus { queue, uid, status } => {
+                let mut fields = json!(status);
+                // What is not there any longer has to be said so in a merge.
+                for field in ["used", "fairShare", "pending", "head", "decayedUsage"] {
+                    fields.as_object_mut().map(|all| all.entry(field).or_insert(Value::Null));
+                }
+                patch(queue, uid, fields)
+            }
             Call::PostEvent(event) => {
                 let namespace = namespace_of(&event.regarding);
                 post(format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events"), &self.event(event))
@@ -165,7 +173,8 @@ fn post(path: String, body: &Value) -> Result<Request<Body>, http::Error> {
 /// Only the object with this uid: another one of its name is a conflict.
 fn patch(object: &Key, uid: &str, status: Value) -> Result<Request<Body>, http::Error> {
     let body = json!({ "metadata": { "uid": uid }, "status": status });
-    let form = if object.kind == Kind::Pod { "strategic-merge-patch" } else { "merge-patch" };
+    // Custom resources have no other form; of the others only a strategic one merges lists of conditions.
+    let form = if object.kind == Kind::Queue { "merge-patch" } else { "strategic-merge-patch" };
     let request = Request::patch(format!("{}/status", api::path(object)));
     let request = request.header(http::header::CONTENT_TYPE, format!("application/{form}+json"));
     request.body(Body::from(body.to_string().into_bytes()))

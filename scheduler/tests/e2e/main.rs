@@ -5,6 +5,7 @@ mod berth;
 mod failures;
 mod gangs;
 mod making_room;
+mod neighbours;
 
 use berth_controlplane::{Options, Shared};
 

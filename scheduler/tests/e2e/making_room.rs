@@ -118,5 +118,17 @@ async fn a_queue_takes_back_what_it_deserves() {
             .count()
     };
     assert_eq!((of("a-"), of("b-")), (2, 2));
+    let shows = |queue: Option<&berth_config::crd::Queue>| {
+        let status = queue.and_then(|queue| queue.status.as_ref());
+        status.is_some_and(|status| {
+            let used = status.used.as_ref().map(|used| used.gpu.0.as_str());
+            let pods = status.pending.map(|pending| pending.pods);
+            let head = status.head.as_ref().map(|head| (head.gang.as_str(), head.reason.as_str()));
+            let next = format!("{}/{left}", stage.name);
+            (used, pods, head) == (Some("8"), Some(1), Some((next.as_str(), "Unschedulable")))
+        })
+    };
+    let seen = plane.until(&queues, "reclaims-b", "its status says what it has and what waits", shows).await;
+    seen.unwrap_or_else(|error| panic!("{error}"));
     berth.assert_sound();
 }
