@@ -1,30 +1,32 @@
 //! Where a pod may be: each standard constraint of a pod in one function of its own. Owns what the engine can honour of
 //! each, and refuses the rest with the field's name. Knows no node and no other pod.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod nodes;
+
+use std::collections::BTreeMap;
 
 use berth_config::names;
 use berth_engine::filter::affinity::Term;
+use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::{TaintEffect, Toleration};
 
-use crate::objects::{self, LabelSelector, Pod, PodAffinityTerm, Requirement};
+pub(crate) use self::nodes::{NodeRules, set_test};
+use crate::objects::{self, Container, ContainerPort, LabelSelector, Pod, PodAffinityTerm, Requirement};
 use crate::problem::{Fault, found};
 
 /// What the constraints of a pod come to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Constraints {
-    /// Labels a node must have.
-    pub(crate) node_selector: BTreeMap<String, String>,
-    /// Values of the hostname label, one of which a node must have: for each rule that names some.
-    pub(crate) hostnames: Vec<BTreeSet<String>>,
-    /// The only nodes it may use.
-    pub(crate) node_names: Option<BTreeSet<String>>,
+    /// Nodes it may use.
+    pub(crate) nodes: NodeRules,
     /// Taints it puts up with.
     pub(crate) tolerations: Vec<Toleration>,
     /// Pods to be near to.
     pub(crate) affinity: Vec<Term>,
     /// Pods to be away from.
     pub(crate) anti_affinity: Vec<Term>,
+    /// Ports it opens on its node.
+    pub(crate) host_ports: Vec<HostPort>,
     /// What cannot be honoured.
     pub(crate) faults: Vec<Fault>,
 }
@@ -32,13 +34,13 @@ pub(crate) struct Constraints {
 /// All constraints of a pod.
 pub(crate) fn of(pod: &Pod) -> Constraints {
     let mut all = Constraints::default();
-    node_selector(pod, &mut all);
-    node_affinity(pod, &mut all);
+    all.nodes = nodes::read(pod, &mut all.faults);
+    let preferred = pod.spec.affinity.node_affinity.preferred.len();
+    all.preferred("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", preferred);
     tolerations(pod, &mut all);
     pod_affinity(pod, &mut all);
     host_ports(pod, &mut all);
     topology_spread(pod, &mut all);
-    volumes(pod, &mut all);
     resource_claims(pod, &mut all);
     all
 }
@@ -48,69 +50,12 @@ impl Constraints {
         self.faults.push(Fault::refused(field, what, remedy));
     }
 
-    /// A node must have this label.
-    fn label(&mut self, key: &str, value: &str, field: &str) {
-        if key == names::HOSTNAME {
-            self.hostnames.push(BTreeSet::from([value.to_owned()]));
-        } else if let Some(other) = self.node_selector.insert(key.to_owned(), value.to_owned())
-            && other != value
-        {
-            self.refuse(field, format!("`{key}` must be `{other}` and `{value}` at once"), "ask for one of them");
-        }
-    }
-
     fn preferred(&mut self, field: &str, count: usize) {
         if count > 0 {
             let remedy = "make it required where it has to be kept";
             self.faults.push(Fault::ignored(field, "preferences of this kind are not weighed yet", remedy));
         }
     }
-}
-
-/// `spec.nodeSelector`. The hostname is looked up by name, so that it makes no node a class of its own.
-fn node_selector(pod: &Pod, into: &mut Constraints) {
-    for (key, value) in &pod.spec.node_selector {
-        into.label(key, value, "spec.nodeSelector");
-    }
-}
-
-const NODE_AFFINITY: &str = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution";
-
-/// Node affinity: one term of single values and names of nodes, as DaemonSets and Kueue write it. Anything else awaits the
-/// engine.
-fn node_affinity(pod: &Pod, into: &mut Constraints) {
-    let rules = &pod.spec.affinity.node_affinity;
-    into.preferred("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution", rules.preferred.len());
-    let Some(required) = &rules.required else { return };
-    let [term] = required.node_selector_terms.as_slice() else {
-        return into.refuse(NODE_AFFINITY, "has several terms, or none", "use one term");
-    };
-    if term.match_expressions.is_empty() && term.match_fields.is_empty() {
-        return into.refuse(NODE_AFFINITY, "has an empty term, which matches no node", "name what a node must have");
-    }
-    for rule in &term.match_expressions {
-        match (rule.operator.as_str(), rule.values.as_slice()) {
-            ("In", [value]) => into.label(&rule.key, value, NODE_AFFINITY),
-            ("In", [_, ..]) if rule.key == names::HOSTNAME => {
-                into.hostnames.push(rule.values.iter().cloned().collect());
-            }
-            _ => into.refuse(NODE_AFFINITY, unknown(rule), "use `In` with one value"),
-        }
-    }
-    for rule in &term.match_fields {
-        match (rule.key.as_str(), rule.operator.as_str()) {
-            ("metadata.name", "In") => {
-                let named: BTreeSet<String> = rule.values.iter().cloned().collect();
-                let both = into.node_names.take().map(|known| known.intersection(&named).cloned().collect());
-                into.node_names = Some(both.unwrap_or(named));
-            }
-            _ => into.refuse(NODE_AFFINITY, unknown(rule), "use `metadata.name` and `In`"),
-        }
-    }
-}
-
-fn unknown(rule: &Requirement) -> String {
-    format!("`{} {}` with {} values cannot be kept yet", rule.key, rule.operator, rule.values.len())
 }
 
 /// `spec.tolerations`.
@@ -153,6 +98,10 @@ pub(crate) fn taint_effect(text: &str) -> Option<TaintEffect> {
         "NoExecute" => Some(TaintEffect::NoExecute),
         _ => None,
     }
+}
+
+fn unknown(rule: &Requirement) -> String {
+    format!("`{} {}` with {} values cannot be kept yet", rule.key, rule.operator, rule.values.len())
 }
 
 /// Pod affinity and anti-affinity: pods of one namespace by single values of labels.
@@ -218,17 +167,37 @@ pub(crate) fn within(namespace: &str, key: &str) -> String {
     format!("{namespace}:{key}")
 }
 
-/// Ports of the node.
+/// Ports of the node: those of containers that run side by side, sidecars included, as kube-scheduler counts them.
 fn host_ports(pod: &Pod, into: &mut Constraints) {
-    let all = [("containers", &pod.spec.containers), ("initContainers", &pod.spec.init_containers)];
+    let all = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
     for (name, containers) in all {
-        for (at, container) in containers.iter().enumerate() {
-            if let Some(port) = container.ports.iter().position(|port| port.host_port != 0) {
-                let field = format!("spec.{name}[{at}].ports[{port}].hostPort");
-                into.refuse(field, "ports of nodes are not counted yet", "use a Service instead");
+        let runs_on = |container: &Container| name == "containers" || container.is_sidecar();
+        for (at, container) in containers.iter().enumerate().filter(|(_, container)| runs_on(container)) {
+            for (which, port) in container.ports.iter().enumerate().filter(|(_, port)| port.host_port != 0) {
+                match host_port(port) {
+                    Some(port) => into.host_ports.push(port),
+                    None => {
+                        let what = format!("{} by {}", port.host_port, found(&port.protocol));
+                        let remedy = "use a port from 1 to 65535 by `TCP`, `UDP` or `SCTP`";
+                        into.refuse(format!("spec.{name}[{at}].ports[{which}].hostPort"), what, remedy);
+                    }
+                }
             }
         }
     }
+    into.host_ports.sort();
+    into.host_ports.dedup();
+}
+
+fn host_port(port: &ContainerPort) -> Option<HostPort> {
+    let protocol = match port.protocol.as_str() {
+        "" | "TCP" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        "SCTP" => Protocol::Sctp,
+        _ => return None,
+    };
+    let address = Some(&port.host_ip).filter(|address| !address.is_empty() && *address != "0.0.0.0").cloned();
+    Some(HostPort { protocol, port: u16::try_from(port.host_port).ok()?, address })
 }
 
 /// Even spreading.
@@ -239,20 +208,6 @@ fn topology_spread(pod: &Pod, into: &mut Constraints) {
             into.preferred(&field, 1);
         } else {
             into.refuse(field, "spreading is not kept yet", "use `ScheduleAnyway`, or anti-affinity");
-        }
-    }
-}
-
-/// Kinds of volumes that are the same on every node.
-const PLACELESS: [&str; 9] =
-    ["configMap", "secret", "emptyDir", "downwardAPI", "projected", "hostPath", "nfs", "image", "gitRepo"];
-
-/// Volumes: those that may tie a pod to a place, or count against a node.
-fn volumes(pod: &Pod, into: &mut Constraints) {
-    for (at, volume) in pod.spec.volumes.iter().enumerate() {
-        for kind in volume.keys().filter(|key| *key != "name" && !PLACELESS.contains(&key.as_str())) {
-            let field = format!("spec.volumes[{at}].{kind}");
-            into.refuse(field, "where such volumes can be is not looked up yet", "use a volume that is everywhere");
         }
     }
 }

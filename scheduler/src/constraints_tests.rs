@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+
+use berth_engine::filter::labels::{self, Test};
+use berth_engine::filter::node_affinity::NodeTerm;
 use serde_json::{Value, json};
 
 use super::*;
@@ -14,39 +18,114 @@ fn affinity(kind: &str, required: Value) -> Value {
     json!({ "affinity": { kind: { "requiredDuringSchedulingIgnoredDuringExecution": required } } })
 }
 
+/// What a pod with these terms of node affinity may use, on top of a node selector.
+fn nodes(selector: Value, terms: Value) -> (Constraints, Vec<NodeTerm>) {
+    let mut spec = affinity("nodeAffinity", json!({ "nodeSelectorTerms": terms }));
+    spec["nodeSelector"] = selector;
+    let read = of_spec(spec);
+    let of_terms = read.nodes.of_terms(|hostname| BTreeSet::from([format!("node-of-{hostname}")]));
+    (read, of_terms)
+}
+
+fn asked(key: &str, operator: &str, values: &[&str]) -> Value {
+    json!({ "key": key, "operator": operator, "values": values })
+}
+
+fn set(values: &[&str]) -> BTreeSet<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
+}
+
 #[test]
-fn nodes_by_labels_and_names() {
-    let term = |expressions: Value, fields: Value| {
-        affinity(
-            "nodeAffinity",
-            json!({ "nodeSelectorTerms": [{ "matchExpressions": expressions, "matchFields": fields }] }),
-        )
-    };
-    let rule =
-        |key: &str, operator: &str, values: &[&str]| json!([{ "key": key, "operator": operator, "values": values }]);
-    let zone = || BTreeMap::from([("zone".to_owned(), "a".to_owned())]);
-    let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-
-    assert_eq!(of_spec(json!({ "nodeSelector": { "zone": "a" } })).node_selector, zone());
-    assert_eq!(of_spec(term(rule("zone", "In", &["a"]), json!([]))).node_selector, zone());
-    let hostname = of_spec(term(rule(names::HOSTNAME, "In", &["x", "y"]), json!([])));
-    assert_eq!((hostname.hostnames, hostname.node_selector.len()), (vec![named(&["x", "y"])], 0));
-    assert_eq!(of_spec(term(json!([]), rule("metadata.name", "In", &["x"]))).node_names, Some(named(&["x"])));
-
-    let refused = [
-        ("another operator", term(rule("zone", "NotIn", &["a"]), json!([]))),
-        ("several values", term(rule("zone", "In", &["a", "b"]), json!([]))),
-        ("an empty term", term(json!([]), json!([]))),
-        ("several terms", affinity("nodeAffinity", json!({ "nodeSelectorTerms": [{}, {}] }))),
-        ("no term", affinity("nodeAffinity", json!({ "nodeSelectorTerms": [] }))),
+fn node_affinity_has_all_operators_of_kubernetes() {
+    let cases = [
+        (asked("zone", "In", &["a", "b"]), Test::In(set(&["a", "b"]))),
+        (asked("zone", "NotIn", &["a"]), Test::NotIn(set(&["a"]))),
+        (asked("zone", "Exists", &[]), Test::Exists),
+        (asked("zone", "DoesNotExist", &[]), Test::DoesNotExist),
+        (asked("zone", "Gt", &["7"]), Test::Gt(7)),
+        (asked("zone", "Lt", &["-7"]), Test::Lt(-7)),
     ];
-    for (case, spec) in refused {
-        let faults = of_spec(spec).faults;
-        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [NODE_AFFINITY], "{case}");
+    for (one, test) in cases {
+        let (read, of_terms) = nodes(json!({}), json!([{ "matchExpressions": [one] }, { "matchExpressions": [one] }]));
+        let term = NodeTerm { labels: vec![labels::Requirement { key: "zone".into(), test }], names: Vec::new() };
+        assert_eq!((read.nodes.of_shape(), of_terms), (vec![term.clone(), term], Vec::new()), "{one}");
+        assert_eq!(read.faults, []);
+        assert!(read.nodes.keys().eq(["zone", "zone"]));
     }
-    let twice =
-        json!({ "nodeSelector": { "zone": "b" }, "affinity": term(rule("zone", "In", &["a"]), json!([]))["affinity"] });
-    assert!(of_spec(twice).faults[0].what.contains("at once"));
+}
+
+#[test]
+fn a_term_that_cannot_be_read_is_met_by_no_node() {
+    let fine = json!({ "matchExpressions": [asked("zone", "Exists", &[])] });
+    let odd = [
+        json!({}),
+        json!({ "matchExpressions": [asked("zone", "Near", &["a"])] }),
+        json!({ "matchExpressions": [asked("zone", "In", &[])] }),
+        json!({ "matchExpressions": [asked("zone", "Exists", &["a"])] }),
+        json!({ "matchExpressions": [asked("zone", "Gt", &["seven"])] }),
+        json!({ "matchExpressions": [asked("zone", "Gt", &["7", "8"])] }),
+        json!({ "matchFields": [asked("metadata.name", "In", &["a", "b"])] }),
+        json!({ "matchFields": [asked("metadata.name", "Exists", &[])] }),
+        json!({ "matchFields": [asked("metadata.uid", "In", &["a"])] }),
+    ];
+    for term in odd {
+        let (read, _) = nodes(json!({}), json!([term, fine]));
+        assert_eq!((read.nodes.of_shape().len(), read.faults.len()), (1, 1), "{term}");
+        assert!(read.faults[0].field.ends_with("nodeSelectorTerms[0]") && !crate::problem::refuses(&read.faults));
+        let (_, alone) = nodes(json!({}), json!([term]));
+        assert_eq!(alone, [NodeTerm { labels: Vec::new(), names: vec![Test::In(set(&[]))] }], "{term}");
+    }
+    assert_eq!(nodes(json!({}), json!([])).1, nodes(json!({}), json!([{}])).1, "no term is met by no node either");
+}
+
+#[test]
+fn hostnames_and_names_are_asked_of_nodes_one_by_one() {
+    let by_host = asked(names::HOSTNAME, "NotIn", &["x"]);
+    let (read, of_terms) =
+        nodes(json!({ names::HOSTNAME: "y", "zone": "a" }), json!([{ "matchExpressions": [by_host] }]));
+    let tests = vec![Test::NotIn(set(&["node-of-x"])), Test::In(set(&["node-of-y"]))];
+    assert_eq!(of_terms, [NodeTerm { labels: Vec::new(), names: tests }]);
+    assert_eq!(read.nodes.selector, BTreeMap::from([("zone".to_owned(), "a".to_owned())]));
+    assert!(read.nodes.looks_at_host("x") && read.nodes.looks_at_host("y") && !read.nodes.looks_at_host("z"));
+
+    let selected = of_spec(json!({ "nodeSelector": { names::HOSTNAME: "y" } })).nodes;
+    let nowhere = selected.of_terms(|_| BTreeSet::new());
+    assert_eq!(nowhere, [NodeTerm { labels: Vec::new(), names: vec![Test::In(set(&[]))] }], "no node has that name");
+
+    let named = |names: &[&str]| {
+        let fields: Vec<Value> = names.iter().map(|name| asked("metadata.name", "In", &[name])).collect();
+        json!({ "matchFields": fields, "matchExpressions": [asked("zone", "Exists", &[])] })
+    };
+    let only = |terms: Value| nodes(json!({}), terms).0.nodes.only();
+    assert_eq!(only(json!([named(&["a"]), named(&["b"])])), Some(set(&["a", "b"])));
+    assert_eq!(only(json!([named(&["a", "b"])])), Some(set(&[])), "no node has two names");
+    assert_eq!(only(json!([named(&["a"]), named(&[])])), None, "the second term may be met by any node");
+}
+
+#[test]
+fn host_ports_are_those_of_containers_that_stay() {
+    let port = |port: i64| json!({ "hostPort": port, "containerPort": 1 });
+    let ports = |ports: Value| of_spec(json!({ "containers": [{ "name": "c", "ports": ports }] }));
+    let tcp =
+        |port, address: Option<&str>| HostPort { protocol: Protocol::Tcp, port, address: address.map(str::to_owned) };
+    let all = of_spec(json!({
+        "containers": [{ "name": "c", "ports": [port(80), port(0), port(80)] }],
+        "initContainers": [
+            { "name": "first", "ports": [port(81)] },
+            { "name": "beside", "restartPolicy": "Always", "ports": [port(82)] },
+        ],
+    }));
+    assert_eq!((all.host_ports, all.faults), (vec![tcp(80, None), tcp(82, None)], vec![]));
+    let addressed = ports(json!([
+        { "hostPort": 80, "hostIP": "0.0.0.0" }, { "hostPort": 81, "hostIP": "10.0.0.1", "protocol": "TCP" },
+    ]));
+    assert_eq!(addressed.host_ports, [tcp(80, None), tcp(81, Some("10.0.0.1"))]);
+    let udp = ports(json!([{ "hostPort": 80, "protocol": "UDP" }])).host_ports;
+    assert_eq!(udp.iter().map(|port| port.protocol).collect::<Vec<_>>(), [Protocol::Udp]);
+    for odd in [json!({ "hostPort": 65536 }), json!({ "hostPort": -1 }), json!({ "hostPort": 1, "protocol": "ICMP" })] {
+        let read = ports(json!([odd]));
+        assert_eq!(read.faults[0].field, "spec.containers[0].ports[0].hostPort", "{odd}");
+    }
 }
 
 #[test]
@@ -125,11 +204,4 @@ fn preferences_are_passed_over_but_said() {
     }));
     assert_eq!(found.faults.len(), 4);
     assert!(!crate::problem::refuses(&found.faults));
-}
-
-#[test]
-fn volumes_that_are_everywhere_are_no_reason() {
-    let all: Vec<Value> = PLACELESS.iter().map(|kind| json!({ "name": "v", *kind: {} })).collect();
-    assert_eq!(of_spec(json!({ "volumes": all })), Constraints::default());
-    assert_eq!(of_spec(json!({ "volumes": [{ "name": "v", "csi": {} }] })).faults[0].field, "spec.volumes[0].csi");
 }

@@ -5,11 +5,10 @@
 //! ([`World::apply`]), the engine gets what that means ([`World::events`]), and what cannot be understood is told as
 //! [`Problem`]s.
 //!
-//! Not done yet: watching, binding, status, events. Refused with a reason, since the engine cannot keep it: node affinity
-//! beyond single values, selectors of pods beyond single values, host ports, topology spread, volumes that have a place,
-//! device claims that are not allocated, GPU shares, resources other than CPU, memory, GPUs and MIG; of
-//! groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences are told as
-//! passed over. Not checked: that all pods of a native group name the same scheduler.
+//! Not done yet: volumes' steps before a binding. Refused with a reason, since the engine cannot keep it: selectors of pods
+//! beyond single values, topology spread, device claims that are not allocated, GPU shares, resources other than CPU, memory,
+//! GPUs and MIG; of groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences
+//! are told as passed over. Not checked: that all pods of a native group name the same scheduler.
 
 mod constraints;
 pub mod driver;
@@ -30,10 +29,12 @@ mod resources;
 mod store;
 mod time;
 mod told;
+mod volumes;
 pub mod world;
 
 pub use driver::Driver;
 pub use objects::{Key, Kind, Object};
 pub use problem::Problem;
 pub use store::Change;
+pub use volumes::{Progress, VolumeStep};
 pub use world::World;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use berth_config::crd::{GpuNode, Health};
 use berth_config::names;
 use berth_engine::cluster::{GPUS_PER_NODE_MAX, mig_slices};
-use berth_engine::{GpuRequest, MigShape, NodeShape, PodShape, Taint};
+use berth_engine::{GpuRequest, MigShape, NodeShape, PodShape, Taint, TaintEffect};
 
 use crate::constraints::taint_effect;
 use crate::objects::Node;
@@ -44,7 +44,8 @@ pub(crate) fn read(
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
         taints: taints(node, &mut faults),
-        unschedulable: is_closed(node),
+        // One that is going takes nobody either.
+        unschedulable: node.spec.unschedulable || node.metadata.deletion_timestamp.is_some(),
         mig,
     };
     Ok((shape, faults))
@@ -103,11 +104,11 @@ fn memory(node: &Node, agents: Option<u32>, faults: &mut Vec<Fault>) -> u32 {
     })
 }
 
-/// Sorted, since their order means nothing.
+/// Sorted, since their order means nothing. A node that is not known to be well has the taint that Kubernetes gives it for
+/// that, whether its controller came to it or not.
 fn taints(node: &Node, faults: &mut Vec<Fault>) -> Vec<Taint> {
     let mut taints = Vec::new();
     for (at, taint) in node.spec.taints.iter().enumerate() {
-        // The same as `unschedulable`, set by the node controller for the sake of tolerations, which the engine looks at.
         match taint_effect(&taint.effect) {
             Some(effect) => taints.push(Taint { key: taint.key.clone(), value: taint.value.clone(), effect }),
             None => {
@@ -116,17 +117,17 @@ fn taints(node: &Node, faults: &mut Vec<Fault>) -> Vec<Taint> {
             }
         }
     }
+    let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
+    let ill = match ready.map_or("False", |ready| ready.status.as_str()) {
+        "True" => None,
+        "Unknown" => Some("node.kubernetes.io/unreachable"),
+        _ => Some("node.kubernetes.io/not-ready"),
+    };
+    let taint = |key: &str| Taint { key: key.to_owned(), value: String::new(), effect: TaintEffect::NoSchedule };
+    taints.extend(ill.map(taint));
     taints.sort();
     taints.dedup();
     taints
-}
-
-/// Does it take no new pods: cordoned, going, or not known to be well?
-fn is_closed(node: &Node) -> bool {
-    let ready = node.status.conditions.iter().find(|condition| condition.kind == "Ready");
-    node.spec.unschedulable
-        || node.metadata.deletion_timestamp.is_some()
-        || ready.is_none_or(|ready| ready.status != "True")
 }
 
 /// Makes room for what pods hold already, where that is more than the node offers (it shrank, or schedulers raced): then the

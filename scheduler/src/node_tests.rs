@@ -59,17 +59,24 @@ fn what_the_agent_says_fills_gaps_and_takes_broken_gpus_out() {
 }
 
 #[test]
-fn a_node_is_open_only_if_it_is_known_to_be_well() {
+fn a_node_that_is_not_known_to_be_well_is_tainted_as_kubernetes_would() {
     let conditions = |status: &str| json!([{ "type": "Ready", "status": status }]);
+    let well = || conditions("True");
+    let (ill, lost) = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable");
+    let tainted = json!({ "taints": [{ "key": ill, "effect": "NoSchedule" }] });
     let cases = [
-        ("well", json!({ "conditions": conditions("True") }), false),
-        ("not well", json!({ "conditions": conditions("False") }), true),
-        ("not heard of", json!({ "conditions": conditions("Unknown") }), true),
-        ("new", json!({}), true),
-        ("cordoned", json!({ "conditions": conditions("True"), "spec": { "unschedulable": true } }), true),
+        ("well", json!({ "conditions": well() }), false, vec![]),
+        ("not well", json!({ "conditions": conditions("False") }), false, vec![ill]),
+        ("tainted already", json!({ "conditions": conditions("False"), "spec": tainted }), false, vec![ill]),
+        ("not heard of", json!({ "conditions": conditions("Unknown") }), false, vec![lost]),
+        ("new", json!({}), false, vec![ill]),
+        ("cordoned", json!({ "conditions": well(), "spec": { "unschedulable": true } }), true, vec![]),
     ];
-    for (case, rest, closed) in cases {
-        assert_eq!(read_with(json!({}), rest, None).expect("a node").0.unschedulable, closed, "{case}");
+    for (case, rest, closed, taints) in cases {
+        let shape = read_with(json!({}), rest, None).expect("a node").0;
+        let found: Vec<&str> = shape.taints.iter().map(|taint| taint.key.as_str()).collect();
+        assert_eq!((shape.unschedulable, found), (closed, taints), "{case}");
+        assert!(shape.taints.iter().all(|taint| taint.effect == TaintEffect::NoSchedule && taint.value.is_empty()));
     }
 }
 

@@ -70,7 +70,7 @@ impl Reading {
         let terms = self.constraints.affinity.iter().chain(&self.constraints.anti_affinity);
         let domains = terms.map(|term| &term.topology_key);
         let domains = domains.filter(|key| *key != berth_engine::filter::affinity::Term::NODE);
-        self.shape.node_selector.keys().chain(domains)
+        self.constraints.nodes.keys().chain(domains)
     }
 
     /// Keys of pod labels it looks at, with their namespaces in front.
@@ -90,16 +90,9 @@ impl Reading {
         let all = pod.metadata.labels.iter().map(|(key, value)| (constraints::within(namespace, key), value.clone()));
         let here = std::iter::once((constraints::within(namespace, ""), String::new()));
         let labels: BTreeMap<String, String> = all.chain(here).filter(|(key, _)| asked(key)).collect();
-        let mut node_names = self.constraints.node_names.clone();
-        for hostnames in &self.constraints.hostnames {
-            let nodes: BTreeSet<String> = hostnames.iter().flat_map(|hostname| named(hostname)).collect();
-            node_names = Some(match node_names {
-                Some(known) => known.intersection(&nodes).cloned().collect(),
-                None => nodes,
-            });
-        }
+        let (node_names, node_affinity) = (self.constraints.nodes.only(), self.constraints.nodes.of_terms(named));
         let (affinity, anti_affinity) = (self.constraints.affinity.clone(), self.constraints.anti_affinity.clone());
-        let terms = PodTerms { node_names, labels, affinity, anti_affinity, ..PodTerms::default() };
+        let terms = PodTerms { node_names, node_affinity, labels, affinity, anti_affinity, ..PodTerms::default() };
         Some(terms).filter(|terms| *terms != PodTerms::default())
     }
 }
@@ -137,9 +130,10 @@ fn shape(pod: &Pod, constraints: &Constraints, broken: &mut Vec<Fault>, faults: 
         gpu,
         mig,
         gpu_models: Vec::new(),
-        node_selector: constraints.node_selector.clone(),
+        node_selector: constraints.nodes.selector.clone(),
+        node_affinity: constraints.nodes.of_shape(),
         tolerations: constraints.tolerations.clone(),
-        ..PodShape::default()
+        host_ports: constraints.host_ports.clone(),
     };
     if !shape.is_possible() {
         let what = format!("asks for {} and MIG instances {:?}", shape.gpu, shape.mig);

@@ -117,7 +117,7 @@ fn total(pod: &Pod, source: Source) -> Result<Sum, Fault> {
     let (mut sidecars, mut starting) = (Sum::default(), Sum::default());
     for (at, container) in pod.spec.init_containers.iter().enumerate() {
         let mut turn = of(container, format!("spec.initContainers[{at}]"))?;
-        if container.restart_policy.as_deref() == Some("Always") {
+        if container.is_sidecar() {
             beside.add(&turn);
             sidecars.add(&turn);
             turn = sidecars.clone();

@@ -2,6 +2,7 @@
 //! two things, except that of a node that is told anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use berth_engine::cluster::GpuIndexes;
 use berth_engine::gang::{GangSpec, Stage};
@@ -58,6 +59,8 @@ pub(crate) struct Told {
     pub(crate) pod_keys: BTreeMap<PodId, Key>,
     /// Pods with a seat, by node.
     pub(crate) on_node: BTreeMap<String, BTreeSet<Key>>,
+    /// What nodes can attach, of those that say so.
+    pub(crate) limits: BTreeMap<String, BTreeMap<Arc<str>, u32>>,
     pub(crate) topologies: BTreeMap<String, Vec<String>>,
     pub(crate) budgets: BTreeMap<String, Budget>,
     queue_ids: BTreeMap<String, QueueId>,
@@ -88,6 +91,7 @@ impl Told {
     pub(crate) fn remove_node(&mut self, name: &str) {
         if let Some((id, _)) = self.nodes.remove(name) {
             self.node_names.remove(&id);
+            self.limits.remove(name);
         }
     }
 

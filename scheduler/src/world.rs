@@ -4,7 +4,7 @@
 //! It works by comparison: changes only mark what they touch; [`World::events`] works out what the engine should know of
 //! that, compares it with what it was told, and tells the difference. So a message that comes twice or late changes nothing.
 //!
-//! Some things the engine cannot change (a node's shape, a gang's tree, a pod's request): it is told that the old one is gone
+//! Some things the engine cannot change (a gang's tree, a pod's request): it is told that the old one is gone
 //! and a new one is there, under a new id for pods and gangs. Whoever acts on decisions should therefore remember objects by
 //! [`World::pod`] and [`World::gang`], not by id.
 
@@ -12,6 +12,7 @@ mod ask;
 mod compare;
 mod look;
 mod tell;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ use crate::queues::Plan;
 use crate::store::{Change, Store};
 use crate::told::{At, Told};
 pub(crate) use ask::Doing;
+use crate::volumes::Volumes;
 
 /// The objects of a cluster, and what the engine knows of them.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub struct World {
     asked: Asked,
     queues: Plan,
     dirty: Dirty,
+    volumes: Volumes,
     told: Told,
     problems: BTreeMap<Source, Vec<Problem>>,
     /// What has found something else since it was last asked.
@@ -109,6 +112,8 @@ struct Dirty {
     nodes: BTreeSet<String>,
     queues: bool,
     budgets: bool,
+    /// Nodes that may attach another number of volumes.
+    limits: BTreeSet<String>,
 }
 
 /// What found a problem: it is told until that looks again.
@@ -147,6 +152,7 @@ impl World {
             asked: Asked::default(),
             queues: Plan::default(),
             dirty: Dirty { queues: true, ..Dirty::default() },
+            volumes: Volumes::default(),
             told: Told::default(),
             problems: BTreeMap::new(),
             reported: BTreeSet::new(),
@@ -172,9 +178,17 @@ impl World {
     /// The engine refused an event: that is a problem of the object, and a pod or gang that was to be added is told again when
     /// it changes.
     pub fn refused(&mut self, event: &Event, error: &EventError) {
+        // The engine gives back what a gang was promised as soon as that is of no use any longer, and says nothing of it.
+        let fell = matches!(error, EventError::NotPlaced { .. }) && matches!(event, Event::NominationExpired { .. });
+        let left = matches!(error, EventError::NoSuchPod { .. }) && matches!(event, Event::PodGone { .. });
+        if fell || left {
+            return;
+        }
         let key = match event {
             Event::PodAdded { pod, .. } => self.told.pod_keys.get(pod).cloned(),
-            Event::NodeAdded { node, .. } => self.node(*node).map(|name| Key::cluster(crate::Kind::Node, name)),
+            Event::NodeAdded { node, .. } | Event::NodeChanged { node, .. } => {
+                self.node(*node).map(|name| Key::cluster(crate::Kind::Node, name))
+            }
             Event::QueueSet { spec, .. } => Some(Key::cluster(crate::Kind::Queue, &spec.name)),
             _ => None,
         };

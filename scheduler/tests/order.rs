@@ -59,7 +59,14 @@ fn trait_of_pod() -> impl Strategy<Value = Value> {
         json!({ "spec": { "schedulerName": "default-scheduler" } }),
         json!({ "spec": { "nodeSelector": { "kubernetes.io/hostname": "n1" } } }),
         json!({ "spec": { "nodeSelector": { "rack": "r1" } } }),
+        json!({ "spec": { "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [
+            { "matchExpressions": [{ "key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["n2"] }] },
+            { "matchExpressions": [{ "key": "noise", "operator": "Exists" }] },
+        ] } } } } }),
         json!({ "spec": { "priority": 7, "preemptionPolicy": "Never" } }),
+        json!({ "spec": { "volumes": [{ "name": "v", "persistentVolumeClaim": { "claimName": "c0" } }] } }),
+        json!({ "spec": { "volumes": [{ "name": "v", "persistentVolumeClaim": { "claimName": "c1" } },
+            { "name": "d", "gcePersistentDisk": { "pdName": "d" } }] } }),
     ])
 }
 
@@ -100,6 +107,52 @@ fn life_of(
         });
         Life { versions: versions.collect(), gone }
     })
+}
+
+/// Claims, volumes, a class and what a node can attach.
+fn lives_of_volumes() -> impl Strategy<Value = Vec<Life>> {
+    let claim = |class: &str, volume: &str| {
+        json!({ "metadata": { "annotations": if volume.is_empty() { json!({}) } else { json!({ "pv.kubernetes.io/bind-completed": "yes" }) } },
+            "spec": { "storageClassName": class, "volumeName": volume, "accessModes": ["ReadWriteOncePod"],
+                "resources": { "requests": { "storage": "1Gi" } } } })
+    };
+    let claims =
+        move || vec![claim("late", ""), claim("late", ""), claim("late", "v0"), claim("soon", ""), claim("soon", "v1")];
+    let volume = |more: Value| {
+        let mut json = json!({ "spec": { "storageClassName": "late", "capacity": { "storage": "2Gi" }, "accessModes": ["ReadWriteOncePod"],
+            "csi": { "driver": "d", "volumeHandle": "h" } }, "status": { "phase": "Available" } });
+        common::merge(&mut json, more);
+        json
+    };
+    let on = |key: &str, value: &str| {
+        let terms = json!([{ "matchExpressions": [{ "key": key, "operator": "In", "values": [value] }] }]);
+        json!({ "spec": { "nodeAffinity": { "required": { "nodeSelectorTerms": terms } } } })
+    };
+    let volumes = move || {
+        let owned = json!({ "spec": { "claimRef": { "namespace": "lab", "name": "c0" } } });
+        let zone = json!({ "metadata": { "labels": { "topology.kubernetes.io/zone": "z" } } });
+        [json!({}), owned, zone, on("kubernetes.io/hostname", "n0"), on("rack", "r1"), on("noise", "x")]
+            .map(volume)
+            .into()
+    };
+    let class = |mode: &str, maker: &str| json!({ "volumeBindingMode": mode, "provisioner": maker });
+    let near = json!([{ "matchLabelExpressions": [{ "key": "rack", "values": ["r1"] }] }]);
+    let classes = vec![
+        class("Immediate", "d"),
+        class("WaitForFirstConsumer", "d"),
+        class("WaitForFirstConsumer", "kubernetes.io/no-provisioner"),
+        json!({ "volumeBindingMode": "WaitForFirstConsumer", "provisioner": "d", "allowedTopologies": near }),
+    ];
+    let limit = |count: Value| json!({ "spec": { "drivers": [{ "name": "d", "allocatable": { "count": count } }] } });
+    let all = (
+        life_of(Kind::Claim, "lab", "c0", claims()),
+        life_of(Kind::Claim, "lab", "c1", claims()),
+        life_of(Kind::Volume, "", "v0", volumes()),
+        life_of(Kind::Volume, "", "v1", volumes()),
+        life_of(Kind::StorageClass, "", "late", classes),
+        life_of(Kind::CsiNode, "", "n0", vec![json!({}), limit(json!(1)), limit(json!(2)), limit(Value::Null)]),
+    );
+    all.prop_map(|(c0, c1, v0, v1, class, node)| vec![c0, c1, v0, v1, class, node])
 }
 
 fn lives() -> impl Strategy<Value = Vec<Life>> {
@@ -154,15 +207,15 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
     );
     let pods =
         [life_of_pod("p0", 1), life_of_pod("p1", 1), life_of_pod("p2", 1), life_of_pod("p3", 1), life_of_pod("p4", 1)];
-    (things, pods).prop_map(|((nodes, queues, groups, budget, class, namespace), pods)| {
+    (things, pods, lives_of_volumes()).prop_map(|((nodes, queues, groups, budget, class, namespace), pods, volumes)| {
         let all = nodes.into_iter().chain(queues).chain(groups).chain([budget, class, namespace]);
-        all.chain(pods).collect()
+        all.chain(pods).chain(volumes).collect()
     })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..16_usize, proptest::bool::weighted(0.2), proptest::bool::weighted(0.3));
-    proptest::collection::vec(step.prop_map(|(life, again, drain)| Step { life, again, drain }), 0..120)
+    let step = (0..22_usize, proptest::bool::weighted(0.2), proptest::bool::weighted(0.3));
+    proptest::collection::vec(step.prop_map(|(life, again, drain)| Step { life, again, drain }), 0..160)
 }
 
 /// What is there in the end, told at once.

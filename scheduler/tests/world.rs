@@ -136,12 +136,8 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
         ("metadata.annotations[gpu-fraction]", json!({ "metadata": { "annotations": { "gpu-fraction": "0.5" } } })),
         ("spec.resourceClaims", json!({ "spec": { "resourceClaims": [{ "name": "gpu" }] } })),
         (
-            "spec.volumes[0].persistentVolumeClaim",
-            json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": {} }] } }),
-        ),
-        (
-            "spec.containers[0].ports[0].hostPort",
-            json!({ "spec": { "containers": [{ "ports": [{ "hostPort": 80 }] }] } }),
+            "spec.volumes: persistentvolumeclaim \"data\" not found",
+            json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] } }),
         ),
         (
             "spec.topologySpreadConstraints[0]",
@@ -220,11 +216,94 @@ fn a_node_told_anew_keeps_its_pods_booked_ones_too() {
     let mut pair = Pair::default();
     pair.applied([node("n", 1, 8, json!({})), pod("p", 1, json!({}))]);
     pair.engine.decide(NOW).iter().for_each(|decision| pair.world.decided(decision));
-    pair.applied([node("n", 2, 4, json!({ "spec": { "unschedulable": true } }))]);
+    let events = pair.applied([node("n", 2, 4, json!({ "spec": { "unschedulable": true } }))]);
+    assert!(matches!(events.as_slice(), [Event::NodeChanged { .. }]), "{events:?}");
     assert_eq!(stage(&pair, "p"), Some(Stage::Placed));
     pair.world.apply(Change::Replaced { kind: Kind::Node, objects: vec![] });
     pair.tell();
     assert_eq!(stage(&pair, "p"), Some(Stage::Pending), "its node is gone before it was bound");
+}
+
+#[test]
+fn pods_keep_to_the_gpus_that_are_left() {
+    let mut pair = Pair::default();
+    let on = json!({ "spec": { "nodeName": "n" }, "status": { "phase": "Running" } });
+    pair.applied([node("n", 1, 2, json!({})), pod("p", 1, on.clone()), pod("q", 1, on)]);
+    pair.world.apply(Change::Deleted { key: key("p"), uid: "Pod/lab/p".into() });
+    pair.applied([node("n", 2, 1, json!({}))]);
+    let id = pair.world.pod_id(&key("q")).expect("a pod");
+    let place = pair.engine.state().whereabouts(id).place.expect("a place");
+    assert_eq!(place.gpus.as_slice(), [0], "it had the second of two");
+    let node = pair.engine.cluster().state(place.node).expect("a node");
+    assert_eq!((node.shape.gpus, node.shape.unschedulable), (1, false));
+}
+
+/// The node the pod is bound to by the next cycle, if it is.
+fn bound_to(pair: &mut Pair, name: &str) -> Option<String> {
+    let decisions = pair.engine.decide(NOW);
+    decisions.iter().for_each(|decision| pair.world.decided(decision));
+    let id = pair.world.pod_id(&key(name))?;
+    let place = pair.engine.state().whereabouts(id).place?;
+    pair.world.node(place.node).map(str::to_owned)
+}
+
+#[test]
+fn rules_about_nodes_reach_the_engine() {
+    let affinity = |terms: Value| {
+        let required = json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": terms } });
+        json!({ "spec": { "affinity": { "nodeAffinity": required } } })
+    };
+    let labels = |key: &str, operator: &str, values: &[&str]| {
+        affinity(json!([{ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] }]))
+    };
+    let named = |operator: &str, name: &str| {
+        affinity(json!([{ "matchFields": [{ "key": "metadata.name", "operator": operator, "values": [name] }] }]))
+    };
+    let tolerant = json!({ "spec": { "tolerations": [{ "operator": "Exists" }] } });
+    let cases = [
+        ("no rule", json!({}), Some("a")),
+        ("a number", labels("generation", "Gt", &["7"]), Some("b")),
+        ("a label that is not there", labels("generation", "DoesNotExist", &[]), Some("a")),
+        ("a hostname", labels("kubernetes.io/hostname", "NotIn", &["a"]), Some("b")),
+        ("a name", named("In", "b"), Some("b")),
+        ("not a name", named("NotIn", "a"), Some("b")),
+        ("no such name", named("In", "z"), None),
+        (
+            "a hostname that only a cordoned node has",
+            json!({ "spec": { "nodeSelector": { "kubernetes.io/hostname": "c" } } }),
+            None,
+        ),
+    ];
+    let nodes = || {
+        [
+            node("a", 1, 8, json!({})),
+            node("b", 1, 8, json!({ "metadata": { "labels": { "generation": "8" } } })),
+            node("c", 1, 8, json!({ "spec": { "unschedulable": true } })),
+        ]
+    };
+    for (case, rest, expected) in cases {
+        let mut pair = Pair::default();
+        pair.applied(nodes().into_iter().chain([pod("p", 1, rest)]));
+        assert_eq!(bound_to(&mut pair, "p").as_deref(), expected, "{case}");
+        assert_eq!(pair.problems(), Vec::<String>::new(), "{case}");
+    }
+    let mut pair = Pair::default();
+    let mut rest = json!({ "spec": { "nodeSelector": { "kubernetes.io/hostname": "c" } } });
+    common::merge(&mut rest, tolerant);
+    pair.applied(nodes().into_iter().chain([pod("p", 1, rest)]));
+    assert_eq!(bound_to(&mut pair, "p").as_deref(), Some("c"), "it tolerates the cordon");
+}
+
+#[test]
+fn two_pods_with_one_host_port_are_on_two_nodes() {
+    let mut pair = Pair::default();
+    let port = || json!({ "spec": { "hostNetwork": true, "containers": [{ "name": "c", "ports": [{ "hostPort": 80, "containerPort": 80 }] }] } });
+    let nodes = [node("a", 1, 8, json!({})), node("b", 1, 8, json!({}))];
+    pair.applied(nodes.into_iter().chain([pod("p", 1, port()), pod("q", 1, port()), pod("r", 1, port())]));
+    bound_to(&mut pair, "p");
+    let mut found = ["p", "q", "r"].map(|name| bound_to(&mut pair, name));
+    found.sort();
+    assert_eq!(found.map(|node| node.unwrap_or_default()), ["", "a", "b"]);
 }
 
 #[test]

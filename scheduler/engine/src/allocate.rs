@@ -3,8 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::cluster::Placement;
 use crate::cycle::Context;
 use crate::decision::Choice;
+use crate::filter::volumes::must_wait;
 use crate::gang::{PassedOver, Stage};
 use crate::miss::Miss;
 use crate::queue::serving::Serving;
@@ -30,7 +32,11 @@ fn keep_promises(context: &mut Context<'_>) {
         for pod in nominated {
             let there = trial.state().whereabouts(pod);
             let ready = there.former.is_none() && !trial.state().pods.get(&pod).is_none_or(|pod| pod.gone);
-            if let Some(place) = there.place.filter(|place| ready && trial.state().cluster.fits_now(place)) {
+            let is_free = |place: &Placement| {
+                let state = trial.state();
+                state.cluster.fits_now(place) && !must_wait(state, pod, place.node)
+            };
+            if let Some(place) = there.place.filter(|place| ready && is_free(place)) {
                 trial.set(pod, Whereabouts::at(Stage::Placed, place));
                 kept.push((pod, Choice { policy, waits: false, loss: 0, next_loss: None }));
             }

@@ -8,6 +8,7 @@ use crate::cluster::{Hold, Interner, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
 use crate::decision::{Decision, Why};
 use crate::event::{Event, EventError};
+use crate::filter::volumes::are_reachable;
 use crate::gang::{GangSpec, Stage};
 use crate::placement::{Demand, Placer, Policy, TieBreak};
 use crate::queue::waiting::Waiting;
@@ -117,6 +118,10 @@ impl Engine {
             Event::NodeAdded { node, spec } => self.add_node(node, spec)?,
             Event::NodeChanged { node, spec } => self.change_node(node, spec)?,
             Event::NodeRemoved { node } => self.remove_node(node)?,
+            Event::VolumeLimits { node, limits } => {
+                self.state.cluster.state(node).ok_or(EventError::NoSuchNode { node })?;
+                self.state.volumes.set_limits(node, limits);
+            }
             Event::TopologySet { name, levels } => {
                 let cluster = &self.state.cluster;
                 let nodes = cluster.nodes().keys().filter_map(|id| Some((*id, &cluster.state(*id)?.shape.labels)));
@@ -143,6 +148,16 @@ impl Engine {
                 self.forget_gang(gang);
             }
             Event::PodAdded { pod, spec } => return self.add_pod(pod, spec, now),
+            Event::VolumesChanged { pod, volumes } => {
+                let gang = self.state.pods.get(&pod).ok_or(EventError::NoSuchPod { pod })?.gang;
+                self.state.set_volumes(pod, volumes);
+                let there = self.state.whereabouts(pod);
+                if matches!(there.stage, Stage::Nominated { .. }) && !are_reachable(&self.state, pod) {
+                    self.promise_falls(pod, there);
+                    self.promises_fall_together(gang);
+                }
+                self.pod_changed(pod);
+            }
             Event::PodGone { pod } => self.pod_gone(pod, false)?,
             Event::PodSucceeded { pod } => self.pod_gone(pod, true)?,
             Event::BindFailed { pod } => {

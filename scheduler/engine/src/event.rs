@@ -1,6 +1,10 @@
 //! What happens to the cluster, as told by a driver, and what is wrong with what was told.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
+use crate::filter::volumes::VolumeTerms;
 use crate::gang::GangSpec;
 use crate::queue::QueueSpec;
 use crate::state::Budget;
@@ -27,6 +31,13 @@ pub enum Event {
     NodeRemoved {
         /// The node that left.
         node: NodeId,
+    },
+    /// How many volumes a node can attach; nothing is known of that for a node that joins.
+    VolumeLimits {
+        /// The node.
+        node: NodeId,
+        /// By driver; one that is not named has no limit.
+        limits: BTreeMap<Arc<str>, u32>,
     },
     /// A topology is known from now on, or has other levels.
     TopologySet {
@@ -88,6 +99,14 @@ pub enum Event {
         pod: PodId,
         /// What it asks for.
         spec: PodSpec,
+    },
+    /// A pod's volumes ask for something else: its claims were given volumes, or other ones are free for them. It stays where
+    /// it is; a promise of a place where they cannot be falls.
+    VolumesChanged {
+        /// The pod.
+        pod: PodId,
+        /// All they ask for now, if anything.
+        volumes: Option<Arc<VolumeTerms>>,
     },
     /// A pod ended or was deleted, whether it waited or ran.
     PodGone {

@@ -13,6 +13,7 @@ use crate::cluster::{Placement, PodShape, Shared};
 use crate::decision::Choice;
 use crate::filter::affinity;
 use crate::filter::spread::is_even;
+use crate::filter::volumes;
 use crate::gang::{Chunk, Gang, Stage, Tree};
 use crate::miss::{Bound, Miss};
 use crate::never;
@@ -271,11 +272,14 @@ impl<'t, 's> Search<'t, 's> {
         let state = self.trial.state();
         let known = state.pods.get(&pod)?;
         let within = scope.as_deref().map(Vec::as_slice);
-        let narrowed = match self.exhaustive && task.near.contains(&pod) {
+        let mut narrowed = match self.exhaustive && task.near.contains(&pod) {
             // Its company may come after it: that is looked at when everybody has a place.
             true => Some(affinity::anywhere_near(state, pod, known, within, &self.to_come(task, pod))),
             false => affinity::narrow(state, pod, known, within),
         };
+        if let Some(nodes) = narrowed.as_mut().filter(|_| self.now_only) {
+            nodes.retain(|node| !volumes::must_wait(state, pod, *node));
+        }
         Some((known.shape.clone(), narrowed.map(Arc::new).or_else(|| scope.clone())))
     }
 
@@ -421,6 +425,8 @@ impl<'t, 's> Search<'t, 's> {
                 return false;
             }
         }
+        let waits = choice.waits || volumes::must_wait(self.trial.state(), pod, place.node);
+        let choice = Choice { waits, ..choice };
         let home = self.homes.get(&pod).filter(|home| home.place.as_ref().is_some_and(|home| same_place(home, &place)));
         let new = match home {
             Some(home) => home.clone(),

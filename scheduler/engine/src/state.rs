@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
+use crate::filter::volumes::{VolumeBook, VolumeTerms};
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
 use crate::queue::amounts::{self, Amounts};
 use crate::queue::{QueueSpec, Queues, UsageBook};
@@ -96,6 +97,8 @@ pub struct State {
     pub(crate) ends: BTreeSet<(Timestamp, GangId)>,
     /// Gangs that may have nominated pods.
     pub(crate) promised: BTreeSet<GangId>,
+    /// Volumes in use, and what nodes can attach.
+    pub(crate) volumes: VolumeBook,
     /// Gangs that have been given places and may not run yet.
     pub(crate) starting: BTreeSet<GangId>,
     /// Gangs that may hold something with too few pods.
@@ -151,6 +154,8 @@ impl State {
         let Some(pod) = self.pods.get_mut(&id) else { return old };
         pod.stage = new.stage;
         let (gang_id, leaf, shape) = (pod.gang, pod.leaf, pod.shape.clone());
+        let terms = pod.terms.clone();
+        let volumes = terms.as_deref().and_then(|terms| terms.volumes.as_deref());
         let Some(gang) = self.gangs.get_mut(&gang_id) else { return old };
         gang.restage(leaf, old.stage, new.stage);
         let members = &gang.members[leaf];
@@ -170,15 +175,18 @@ impl State {
                 let amounts = self.held(place);
                 self.queues.book(queue, &amounts, fixed, -1);
             }
+            volumes.inspect(|volumes| self.volumes.remove(id, volumes, place.node));
             self.cluster.release(id);
         }
-        if old.former.is_some() {
+        if let Some(place) = old.former.as_ref() {
+            volumes.inspect(|volumes| self.volumes.remove(id.former(), volumes, place.node));
             self.cluster.release(id.former());
         }
         if (old.stage == Stage::Pending) != (new.stage == Stage::Pending) {
             self.queues.count_waiting(queue, &shape, new.stage == Stage::Pending);
         }
         if let Some(place) = new.former {
+            volumes.inspect(|volumes| self.volumes.add(id.former(), volumes, place.node, place.hold));
             self.cluster.place(id.former(), place);
         }
         if let Some(place) = new.place {
@@ -186,9 +194,24 @@ impl State {
                 let amounts = self.held(&place);
                 self.queues.book(queue, &amounts, fixed, 1);
             }
+            volumes.inspect(|volumes| self.volumes.add(id, volumes, place.node, place.hold));
             self.cluster.place(id, place);
         }
         old
+    }
+
+    /// A pod's volumes ask for something else from now on.
+    pub(crate) fn set_volumes(&mut self, id: PodId, volumes: Option<Arc<VolumeTerms>>) {
+        let there = self.whereabouts(id);
+        let Some(pod) = self.pods.get_mut(&id) else { return };
+        let old = pod.terms.as_deref().cloned().unwrap_or_default();
+        for (under, place) in [(id, &there.place), (id.former(), &there.former)] {
+            let Some(place) = place else { continue };
+            old.volumes.iter().for_each(|volumes| self.volumes.remove(under, volumes, place.node));
+            volumes.iter().for_each(|volumes| self.volumes.add(under, volumes, place.node, place.hold));
+        }
+        let terms = PodTerms { volumes, ..old };
+        pod.terms = (terms != PodTerms::default()).then(|| Arc::new(terms));
     }
 
     /// Adds a queue or changes what one is entitled to.
@@ -292,10 +315,13 @@ impl State {
         true
     }
 
-    /// The pod that is gone in whose stead this one has come, if any: the same gang and subgroup, asking for the same.
+    /// The pod that is gone in whose stead this one has come, if any: the same gang and subgroup, asking for the same, with
+    /// the same volumes.
     pub(crate) fn predecessor(&self, pod: &Pod) -> Option<PodId> {
         let members = &self.gangs.get(&pod.gang)?.members[pod.leaf];
-        let alike = |other: &&PodId| self.pods.get(other).is_some_and(|other| other.gone && other.shape == pod.shape);
+        let volumes = |pod: &Pod| pod.terms.as_ref().and_then(|terms| terms.volumes.clone());
+        let is_alike = |other: &Pod| other.gone && other.shape == pod.shape && volumes(other) == volumes(pod);
+        let alike = |other: &&PodId| self.pods.get(other).is_some_and(is_alike);
         members.pods.iter().find(alike).copied()
     }
 
@@ -309,6 +335,11 @@ impl State {
         let queue = gang.spec.queue;
         self.queues.count_waiting(queue, &pod.shape, false);
         Some(pod.gang)
+    }
+
+    /// How many volumes of a driver a node can attach, if there is a limit.
+    pub fn volume_limit(&self, node: NodeId, driver: &str) -> Option<u32> {
+        self.volumes.limit(node, driver)
     }
 
     /// What a pod holds of its queues at a place.
@@ -397,7 +428,8 @@ impl State {
     /// The same state built from nothing: every node, queue, gang and pod told anew.
     pub fn rebuild(&self) -> State {
         let (budgets, narrowed) = (self.budgets.clone(), self.narrowed.clone());
-        let mut rebuilt = State { budgets, narrowed, ..State::default() };
+        let volumes = self.volumes.without_users();
+        let mut rebuilt = State { budgets, narrowed, volumes, ..State::default() };
         rebuilt.topologies = self.topologies.without_nodes();
         for (&id, node) in self.cluster.nodes() {
             if let Some(state) = self.cluster.state(id) {
@@ -426,6 +458,7 @@ impl State {
     pub fn digest(&self) -> u64 {
         let mut digest = crate::cluster::Fnv::new();
         digest.write(&format!("{}", self.cluster.digest()));
+        digest.write(&format!("{:?}", self.volumes));
         for (id, queue) in self.queues.all() {
             let amounts = |of: &Amounts| (0..self.queues.resources()).map(|one| of.get(one)).collect::<Vec<_>>();
             digest.write(&format!("{id} {:?} {:?}", amounts(&queue.allocated), amounts(&queue.fixed)));

@@ -43,10 +43,7 @@ fn terms(app: &str, with: Option<&str>, without: Option<&str>) -> Option<PodTerm
         labels: labels(&[("app", app)]),
         affinity: with.map(term).into_iter().collect(),
         anti_affinity: without.map(term).into_iter().collect(),
-        node_names: None,
-        node_affinity: Vec::new(),
-        namespace: String::new(),
-        spread: Vec::new(),
+        ..PodTerms::default()
     })
 }
 

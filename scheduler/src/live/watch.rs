@@ -28,7 +28,7 @@ pub(super) enum Seen {
 }
 
 /// Every kind there may be, in the order in which they are asked for.
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 15] = [
     Kind::Namespace,
     Kind::PriorityClass,
     Kind::Queue,
@@ -38,6 +38,10 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind::PodGroup(GroupConvention::Volcano),
     Kind::PodGroup(GroupConvention::Kai),
     Kind::Budget,
+    Kind::StorageClass,
+    Kind::CsiNode,
+    Kind::Volume,
+    Kind::Claim,
     Kind::Node,
     Kind::Pod,
 ];
@@ -58,6 +62,10 @@ fn resource(kind: Kind) -> ApiResource {
         Kind::Budget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
         Kind::Queue => ("berth.dev", "v1alpha1", "Queue", "queues"),
         Kind::GpuNode => ("berth.dev", "v1alpha1", "GpuNode", "gpunodes"),
+        Kind::Claim => ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+        Kind::Volume => ("", "v1", "PersistentVolume", "persistentvolumes"),
+        Kind::StorageClass => ("storage.k8s.io", "v1", "StorageClass", "storageclasses"),
+        Kind::CsiNode => ("storage.k8s.io", "v1", "CSINode", "csinodes"),
     };
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     let (group, version, kind, plural) = (group.to_owned(), version.to_owned(), name.to_owned(), plural.to_owned());

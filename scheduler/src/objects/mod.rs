@@ -5,6 +5,7 @@ mod group;
 mod node;
 mod pod;
 mod policy;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,6 +27,7 @@ pub use pod::{
     SchedulingGroup, Spread, StatusResources, Toleration,
 };
 pub use policy::{Budget, BudgetSpec, BudgetStatus, Namespace, PriorityClass};
+pub use volume::*;
 
 use crate::problem::{Fault, Problem};
 
@@ -48,6 +50,14 @@ pub enum Kind {
     Queue,
     /// `berth.dev/v1alpha1` GpuNode.
     GpuNode,
+    /// `v1` PersistentVolumeClaim.
+    Claim,
+    /// `v1` PersistentVolume.
+    Volume,
+    /// `storage.k8s.io/v1` StorageClass.
+    StorageClass,
+    /// `storage.k8s.io/v1` CSINode.
+    CsiNode,
 }
 
 impl fmt::Display for Kind {
@@ -64,6 +74,10 @@ impl fmt::Display for Kind {
             Kind::Budget => "PodDisruptionBudget",
             Kind::Queue => "Queue",
             Kind::GpuNode => "GpuNode",
+            Kind::Claim => "PersistentVolumeClaim",
+            Kind::Volume => "PersistentVolume",
+            Kind::StorageClass => "StorageClass",
+            Kind::CsiNode => "CSINode",
         })
     }
 }
@@ -129,8 +143,26 @@ pub enum Body {
     Queue(Box<Queue>),
     /// What the agent says of a node's GPUs.
     GpuNode(Box<GpuNode>),
+    /// A claim to a volume.
+    Claim(Box<Claim>),
+    /// A volume.
+    Volume(Box<Volume>),
+    /// A class of volumes.
+    StorageClass(Box<StorageClass>),
+    /// What a node can attach.
+    CsiNode(Box<CsiNode>),
     /// It is there, but has another form than expected.
     Unreadable(Box<Problem>),
+}
+
+impl Body {
+    /// The pod, if it is one.
+    pub fn as_pod(&self) -> Option<&Pod> {
+        match self {
+            Body::Pod(pod) => Some(pod),
+            _ => None,
+        }
+    }
 }
 
 /// The part that all objects share.
@@ -170,6 +202,9 @@ pub struct Meta {
 pub struct Owner {
     /// Does it make the object anew when that is gone?
     pub controller: Option<bool>,
+    /// Its uid.
+    #[serde(deserialize_with = "or_default")]
+    pub uid: String,
 }
 
 /// `null` is the same as nothing.
@@ -216,7 +251,7 @@ pub fn names(json: &str) -> Names {
 /// was before is not believed any longer. The object's name is taken from its metadata, as far as that is there.
 pub fn read_text(kind: Kind, json: &str) -> Object {
     let Names { name, namespace, uid, resource_version } = names(json);
-    let namespaced = matches!(kind, Kind::Pod | Kind::PodGroup(_) | Kind::Budget);
+    let namespaced = matches!(kind, Kind::Pod | Kind::PodGroup(_) | Kind::Budget | Kind::Claim);
     let namespace = if namespaced { namespace } else { String::new() };
     let key = Key { kind, namespace, name };
     let body = match kind {
@@ -228,6 +263,10 @@ pub fn read_text(kind: Kind, json: &str) -> Object {
         Kind::Namespace => body(json, Body::Namespace),
         Kind::PriorityClass => body(json, Body::PriorityClass),
         Kind::Budget => body(json, Body::Budget),
+        Kind::Claim => body(json, Body::Claim),
+        Kind::Volume => body(json, Body::Volume),
+        Kind::StorageClass => body(json, Body::StorageClass),
+        Kind::CsiNode => body(json, Body::CsiNode),
     };
     let body = body.unwrap_or_else(|error| {
         let remedy = "write it as the API's reference has it";

@@ -6,7 +6,7 @@ use berth_config::crd::Amount;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Meta, or_default};
+use super::{Meta, PodVolume, or_default};
 
 /// Amounts by resource, as written.
 pub type Amounts = BTreeMap<String, Amount>;
@@ -63,9 +63,9 @@ pub struct PodSpec {
     /// Rules about even spreading.
     #[serde(deserialize_with = "or_default")]
     pub topology_spread_constraints: Vec<Spread>,
-    /// Each with a `name` and one more field, which is its kind.
+    /// Its volumes.
     #[serde(deserialize_with = "or_default")]
-    pub volumes: Vec<BTreeMap<String, Value>>,
+    pub volumes: Vec<PodVolume>,
     /// Nobody places it while there are any.
     #[serde(deserialize_with = "or_default")]
     pub scheduling_gates: Vec<Gate>,
@@ -114,6 +114,13 @@ pub struct Container {
     pub ports: Vec<ContainerPort>,
 }
 
+impl Container {
+    /// As an init container: does it go on beside the others?
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+}
+
 /// A port of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -121,6 +128,12 @@ pub struct ContainerPort {
     /// The port of the node it takes; 0 = none.
     #[serde(deserialize_with = "or_default")]
     pub host_port: i64,
+    /// The address of the node on which it takes that; empty = all.
+    #[serde(rename = "hostIP", deserialize_with = "or_default")]
+    pub host_ip: String,
+    /// `TCP`, `UDP` or `SCTP`; empty is `TCP`.
+    #[serde(deserialize_with = "or_default")]
+    pub protocol: String,
 }
 
 /// What something needs.

@@ -1,9 +1,12 @@
 //! Works out what the engine should know of everything marked, and compares it with what it was told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use berth_config::names;
 use berth_config::scheduler::UnknownQueue;
+use berth_engine::filter::affinity::PodTerms;
+use berth_engine::filter::volumes::VolumeTerms;
 use berth_engine::gang::{GangSpec, Stage};
 use berth_engine::state::Budget;
 use berth_engine::{Event, NodeSpec, PodSpec, QueueId};
@@ -29,9 +32,11 @@ pub(super) struct Telling {
     pub(super) gangs_changed: BTreeMap<GangKey, GangSpec>,
     pub(super) nodes_gone: BTreeSet<String>,
     pub(super) nodes_new: BTreeMap<String, NodeSpec>,
+    pub(super) nodes_changed: BTreeMap<String, NodeSpec>,
     pub(super) pods_gone: Vec<Key>,
     pub(super) pods_new: Vec<(Key, Wanted)>,
     pub(super) confirmed: Vec<Key>,
+    pub(super) volumes: Vec<(Key, Option<Arc<VolumeTerms>>)>,
 }
 
 /// A pod as the engine should know it.
@@ -60,6 +65,7 @@ impl World {
         self.compare_queues(&mut telling);
         let budgets = self.budgets();
         self.compare_gangs(&mut telling);
+        self.read_volumes();
         self.compare_asked(&budgets, &mut telling);
         self.compare_nodes(&mut telling);
         self.compare_pods(&mut telling);
@@ -261,7 +267,7 @@ impl World {
         let levels = self.settings.topologies.iter().flat_map(|topology| &topology.levels);
         let levels = levels.filter(|level| *level != names::HOSTNAME).chain(self.levels.0.keys());
         let asked = Asked {
-            node_keys: levels.chain(self.node_keys.0.keys()).cloned().collect(),
+            node_keys: levels.chain(self.node_keys.0.keys()).chain(self.volumes.node_keys()).cloned().collect(),
             pod_keys: budgets
                 .values()
                 .flat_map(|one| one.match_labels.keys())
@@ -294,13 +300,18 @@ impl World {
             if told == wanted.as_ref() {
                 continue;
             }
-            if told.is_some() {
-                telling.nodes_gone.insert(name.clone());
-            }
+            let list = match (told, wanted) {
+                (Some(_), Some(wanted)) => Some((&mut telling.nodes_changed, wanted)),
+                (None, Some(wanted)) => Some((&mut telling.nodes_new, wanted)),
+                (_, None) => {
+                    telling.nodes_gone.insert(name.clone());
+                    None
+                }
+            };
             self.dirty.pods.extend(self.bound.get(&name).into_iter().flatten().cloned());
             self.dirty.pods.extend(self.told.on_node.get(&name).into_iter().flatten().cloned());
-            if let Some(wanted) = wanted {
-                telling.nodes_new.insert(name, wanted);
+            if let Some((list, wanted)) = list {
+                list.insert(name, wanted);
             }
         }
     }
@@ -340,8 +351,15 @@ impl World {
                 (None, Some(wanted)) => telling.pods_new.push((key, wanted)),
                 (Some(_), None) => telling.pods_gone.push(key),
                 (Some(told), Some(wanted)) => match verdict(told, &wanted, telling) {
-                    Verdict::Same => {}
-                    Verdict::Confirmed => telling.confirmed.push(key),
+                    verdict @ (Verdict::Same | Verdict::Confirmed) => {
+                        let volumes = volumes(&wanted.spec);
+                        if volumes != self::volumes(&told.spec) {
+                            telling.volumes.push((key.clone(), volumes));
+                        }
+                        if matches!(verdict, Verdict::Confirmed) {
+                            telling.confirmed.push(key);
+                        }
+                    }
                     Verdict::Again => {
                         let before = Some(told.clone()).filter(|told| told.uid == wanted.uid);
                         telling.pods_gone.push(key.clone());
@@ -356,7 +374,7 @@ impl World {
     fn wanted_pod(&self, key: &Key, telling: &Telling) -> (Option<Wanted>, Vec<Problem>) {
         let (Some(view), Some(pod)) = (self.views.get(key), self.pod_object(key)) else { return (None, Vec::new()) };
         let reading = &view.reading;
-        let mut faults = reading.broken.clone();
+        let (mut faults, mut refused) = (reading.broken.clone(), false);
         let ours = view.gang.as_ref();
         let described = ours.and_then(|(gang, subgroup)| {
             let new = telling.gangs_new.get(gang);
@@ -381,38 +399,55 @@ impl World {
                 ));
             }
         }
+        let uid = self.store.get(key).map(|object| object.uid.clone()).unwrap_or_default();
+        let volumes = self.volumes_of(key, &uid).unwrap_or_else(|refusal| {
+            refused = true;
+            faults.push(Fault::refused("spec.volumes", refusal, "the pod waits until that has changed"));
+            None
+        });
         let problems = faults.into_iter().map(|fault| fault.of(key.clone())).collect();
         let present = match &bound {
             Some((_, node)) => {
                 telling.nodes_new.contains_key(node)
                     || self.told.nodes.contains_key(node) && !telling.nodes_gone.contains(node)
             }
-            None => reading.is_sound() && member.is_some(),
+            None => reading.is_sound() && member.is_some() && !refused,
         };
         if !present {
             return (None, problems);
         }
         let asked = |name: &str| self.asked.pod_keys.contains(name);
         let named = |hostname: &str| self.hostnames.get(hostname).cloned().unwrap_or_default();
+        let mut terms = reading.terms(pod, asked, named);
+        if volumes.is_some() {
+            terms.get_or_insert_default().volumes = volumes;
+        }
         let spec = PodSpec {
             name: key.path(),
             shape: reading.shape.clone(),
             priority: pod.spec.priority.unwrap_or(0),
             gang: None,
             order: None,
-            terms: reading.terms(pod, asked, named),
+            terms,
             seat: None,
         };
         let gang = member.map(|(_, gang, subgroup)| (gang.clone(), subgroup.clone()));
-        let uid = self.store.get(key).map(|object| object.uid.clone()).unwrap_or_default();
         (Some(Wanted { uid, spec, gang, bound, before: None }), problems)
     }
 }
 
 fn verdict(told: &ToldPod, wanted: &Wanted, telling: &Telling) -> Verdict {
     let moved_gang = told.gang.as_ref().is_some_and(|(gang, _)| telling.gangs_gone.contains(gang));
-    let lost_node = matches!(&told.at, At::Seat { node, .. } if telling.nodes_gone.contains(node));
-    if (&told.uid, &told.spec, &told.gang) != (&wanted.uid, &wanted.spec, &wanted.gang) || moved_gang || lost_node {
+    let lost_seat = match &told.at {
+        At::Waits => false,
+        // Which GPUs a pod has is known to the kubelet alone: where there are fewer of them, it has others.
+        At::Seat { node, gpus, .. } => match telling.nodes_changed.get(node) {
+            Some(changed) => gpus.iter().any(|gpu| usize::from(*gpu) >= changed.shape.gpus),
+            None => telling.nodes_gone.contains(node),
+        },
+    };
+    let same = (&told.uid, &told.gang) == (&wanted.uid, &wanted.gang) && is_same_but_volumes(&told.spec, &wanted.spec);
+    if !same || moved_gang || lost_seat {
         return Verdict::Again;
     }
     match (&told.at, &wanted.bound) {
@@ -425,4 +460,19 @@ fn verdict(told: &ToldPod, wanted: &Wanted, telling: &Telling) -> Verdict {
         (At::Seat { stage: Stage::Placed, .. }, Some((Stage::Running, _))) if !told.evicted => Verdict::Confirmed,
         _ => Verdict::Same,
     }
+}
+
+/// What a pod's volumes ask, as it was told or is to be.
+pub(super) fn volumes(spec: &PodSpec) -> Option<Arc<VolumeTerms>> {
+    spec.terms.as_ref()?.volumes.clone()
+}
+
+/// What volumes ask is the one thing that can be told of a pod later.
+fn is_same_but_volumes(told: &PodSpec, wanted: &PodSpec) -> bool {
+    let without = |spec: &PodSpec| {
+        let mut spec = spec.clone();
+        let terms = spec.terms.take().map(|terms| PodTerms { volumes: None, ..terms });
+        PodSpec { terms: terms.filter(|terms| *terms != PodTerms::default()), ..spec }
+    };
+    told == wanted || (volumes(told) != volumes(wanted) && without(told) == without(wanted))
 }

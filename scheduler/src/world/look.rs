@@ -36,6 +36,12 @@ impl World {
                 Kind::PriorityClass => self.dirty.gangs.extend(self.members.keys().cloned()),
                 Kind::Budget => self.dirty.budgets = true,
                 Kind::Queue => self.dirty.queues = true,
+                Kind::Claim => self.volumes.claim_changed(&key),
+                Kind::Volume => self.volumes.volume_changed(&key.name),
+                Kind::StorageClass => self.volumes.class_changed(),
+                Kind::CsiNode => {
+                    self.dirty.limits.insert(key.name);
+                }
             }
         }
     }
@@ -64,6 +70,7 @@ impl World {
             self.mark(&key, &old);
             self.index(&key, &old, false);
         }
+        self.volumes.pod_changed(&key, self.store.get(&key).and_then(|object| object.body.as_pod()));
         if let Some(new) = new {
             self.mark(&key, &new);
             self.index(&key, &new, true);
@@ -137,8 +144,9 @@ impl World {
         }
         let known = self.hostnames.iter().find(|(_, nodes)| nodes.contains(&key.name)).map(|(name, _)| name.clone());
         if known != hostname {
+            self.volumes.hostnames_changed();
             for changed in [known.as_ref(), hostname.as_ref()].into_iter().flatten() {
-                let asks = |reading: &Reading| reading.constraints.hostnames.iter().any(|one| one.contains(changed));
+                let asks = |reading: &Reading| reading.constraints.nodes.looks_at_host(changed);
                 let asking = self.views.iter().filter(|(_, view)| asks(&view.reading)).map(|(key, _)| key.clone());
                 self.dirty.pods.extend(asking.collect::<Vec<_>>());
             }

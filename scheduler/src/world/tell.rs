@@ -4,7 +4,7 @@
 use berth_engine::gang::Stage;
 use berth_engine::{Engine, Event, Member, PodId, PodSpec, QueueSpec, Quota, Seat};
 
-use super::compare::{Telling, Wanted};
+use super::compare::{Telling, Wanted, volumes};
 use super::{GangKey, Source, View, World};
 use crate::objects::Key;
 use crate::pod::Phase;
@@ -36,10 +36,19 @@ impl World {
                 events.push(Event::TopologySet { name, levels });
             }
         }
+        let mut limits = std::mem::take(&mut self.dirty.limits);
+        limits.extend(telling.nodes_new.keys().cloned());
         for (name, spec) in telling.nodes_new {
             let node = self.told.add_node(&name, spec.clone());
             events.push(Event::NodeAdded { node, spec });
         }
+        for (name, spec) in telling.nodes_changed {
+            if let Some((node, told)) = self.told.nodes.get_mut(&name) {
+                *told = spec.clone();
+                events.push(Event::NodeChanged { node: *node, spec });
+            }
+        }
+        self.tell_limits(limits, &mut events);
         for (name, budget) in telling.budgets {
             if self.told.budgets.get(&name) != Some(&budget) {
                 self.told.budgets.insert(name.clone(), budget.clone());
@@ -52,6 +61,10 @@ impl World {
             self.told.gangs.insert(key, ToldGang { id: gang, spec: spec.clone(), ghosts: Vec::new() });
             events.push(Event::GangAdded { gang, spec });
         }
+        // Before what is told of their gangs: the engine takes the time of telling for a start until it hears of another.
+        for key in telling.confirmed {
+            self.confirm(&key, &mut events);
+        }
         for (key, spec) in telling.gangs_changed {
             // Pods that have ended well just now are in both counts.
             if let Some(told) = self.told.gangs.get_mut(&key).filter(|told| told.spec != spec) {
@@ -59,14 +72,12 @@ impl World {
                 events.push(Event::GangChanged { gang: told.id, spec });
             }
         }
+        self.tell_volumes(telling.volumes, &mut events);
         // Those that are somewhere first, so that nobody is promised their place; in an order that the watches do not choose.
         let (seated, waiting): (Vec<_>, Vec<_>) =
             telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
         for (key, wanted) in seated.into_iter().chain(waiting) {
             self.add_pod(key, wanted, &mut events);
-        }
-        for key in telling.confirmed {
-            self.confirm(&key, &mut events);
         }
         events
     }
@@ -174,7 +185,9 @@ impl World {
         let member = gang.as_ref().and_then(|(gang, subgroup)| {
             let told = self.told.gangs.get_mut(gang)?;
             let heir = |ghost: &ToldPod| {
-                ghost.spec.shape == spec.shape && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
+                ghost.spec.shape == spec.shape
+                    && volumes(&ghost.spec) == volumes(&spec)
+                    && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
             };
             if let Some(at) = told.ghosts.iter().position(heir) {
                 told.ghosts.remove(at); // the engine gives the newcomer its place

@@ -61,6 +61,7 @@ impl Pair {
                 "node {name} {:?} free {} {} {} {gpus} {mig:?}",
                 *known.shape, free.cpu_milli, free.memory_bytes, free.pods
             );
+            let _ = writeln!(out, "  attaches {:?} of d", state.volume_limit(*id, "d"));
         }
         let queue = |id| state.queues().get(id).map_or("-", |queue| queue.spec.name.as_str());
         let mut queues = Vec::new();

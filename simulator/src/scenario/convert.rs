@@ -143,6 +143,7 @@ pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
         labels: task.labels.clone(),
         affinity: task.pod_affinity.iter().map(term).collect(),
         anti_affinity: task.pod_anti_affinity.iter().map(term).collect(),
+        volumes: None,
     };
     PodSpec {
         name: task.name.clone(),

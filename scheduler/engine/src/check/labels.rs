@@ -22,7 +22,7 @@ pub(super) fn all_hold(asked: &[Requirement], labels: &BTreeMap<String, String>)
     asked.iter().all(|one| holds(&one.test, labels.get(&one.key)))
 }
 
-fn holds(test: &Test, value: Option<&String>) -> bool {
+pub(super) fn holds(test: &Test, value: Option<&String>) -> bool {
     match (test, value) {
         (Test::Exists, there) => there.is_some(),
         (Test::DoesNotExist | Test::NotIn(_), None) => true,

@@ -16,6 +16,7 @@ mod spare;
 mod spread;
 mod topology;
 mod victims;
+mod volumes;
 
 use std::collections::BTreeSet;
 
@@ -61,6 +62,7 @@ fn judge(cycle: &Cycle<'_>, step: &Step<'_, '_>) -> Vec<String> {
     [
         places::overfull(step),
         places::kept_off(step),
+        volumes::misplaced(step),
         spread::uneven(step),
         places::apart(step),
         places::too_early(step),

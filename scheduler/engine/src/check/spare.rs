@@ -10,6 +10,7 @@ use super::quotas;
 use super::reclaim::{Piece, Reclaim, pieces};
 use super::spread;
 use super::topology::torn_at;
+use super::volumes::in_the_way;
 use crate::decision::EvictCause;
 use crate::units::PodId;
 
@@ -55,6 +56,7 @@ fn could_stay(step: &Step<'_, '_>, piece: &Piece) -> bool {
     homes.len() == piece.pods.len()
         && has_room(step.ledger, &homes)
         && !homes.iter().any(repelled)
+        && !in_the_way(step.ledger, &homes, &came)
         && !homes.iter().any(|(pod, _)| came.iter().any(|other| spread::matters(step.ledger, *pod, *other)))
         && torn_at(step.ledger, piece.gang, &piece.pods, &there).len() <= may_be_torn
         && quotas::has_room(step, gang.spec.queue, &piece.amounts)

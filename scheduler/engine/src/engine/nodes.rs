@@ -72,6 +72,7 @@ impl Engine {
             }
         }
         self.reservations.leave_node(node);
+        self.state.volumes.set_limits(node, Default::default());
         self.state.remove_node(node);
         touched.into_iter().for_each(|gang| self.promises_fall_together(gang));
         Ok(())

@@ -1,9 +1,11 @@
 //! Where a pod may be by name, and by who is there already: node names, pod affinity and anti-affinity, both ways.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::node_affinity::{self, NodeTerm};
 use super::spread::{Spread, keep_even};
+use super::volumes::{VolumeTerms, keep_reachable};
 use crate::cluster::NodeShape;
 use crate::gang::Stage;
 use crate::state::{Pod, State};
@@ -27,6 +29,8 @@ pub struct PodTerms {
     pub affinity: Vec<Term>,
     /// It must not share a domain with a pod that matches, for each of these.
     pub anti_affinity: Vec<Term>,
+    /// What its volumes ask, if they ask for anything.
+    pub volumes: Option<Arc<VolumeTerms>>,
 }
 
 impl PodTerms {
@@ -71,12 +75,17 @@ pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId
     let terms = pod.terms.as_deref();
     let repelled = !state.repelling.is_empty() && terms.is_some_and(|terms| !terms.labels.is_empty());
     let restricted = terms.is_some_and(|terms| {
-        terms.names_nodes() || !terms.spread.is_empty() || !terms.affinity.is_empty() || !terms.anti_affinity.is_empty()
+        terms.volumes.is_some()
+            || terms.names_nodes()
+            || !terms.spread.is_empty()
+            || !terms.affinity.is_empty()
+            || !terms.anti_affinity.is_empty()
     });
     if !repelled && !restricted {
         return None;
     }
     let mut nodes = named(state, pod, scope);
+    keep_reachable(state, id, pod, &mut nodes);
     keep_even(state, id, pod, &[], &mut nodes);
     keep_near(state, id, pod, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
@@ -93,6 +102,7 @@ pub(crate) fn anywhere_near(
     to_come: &[PodId],
 ) -> Vec<NodeId> {
     let mut nodes = named(state, pod, scope);
+    keep_reachable(state, id, pod, &mut nodes);
     keep_even(state, id, pod, to_come, &mut nodes);
     keep_apart(state, id, pod, &mut nodes);
     nodes

@@ -1,6 +1,7 @@
 //! Where a pod may run. Rules are tried in kube-scheduler's default order; a node counts under the first that rejects it.
 //! A rule about the node as such is a function in a file of its own and one line in `SHAPE_RULES`; what is left on the
-//! node comes after these, in `ports` and `resources`; what names and other pods say, in `affinity`.
+//! node comes after these, in `ports` and `resources`; what names and other pods say, in `affinity`; what volumes say, in
+//! `volumes`.
 
 pub mod affinity;
 mod cordon;
@@ -13,11 +14,13 @@ mod reason;
 pub mod resources;
 pub mod spread;
 mod taints;
+pub mod volumes;
 
 use std::fmt;
 
 use crate::cluster::{Free, NodeShape, NodeState, PodShape};
 pub use resources::Resource;
+pub use volumes::VolumeRule;
 
 /// Something that can rule a node out for a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +41,8 @@ pub enum Constraint {
     HostPorts,
     /// Too little of this is left.
     Lack(Resource),
+    /// The pod's volumes cannot be there, or not together with those of others.
+    Volume(VolumeRule),
     /// The node lacks the label over which the pod's like are to be spread.
     SpreadLabel,
     /// Too many of the pod's like are there already, compared with elsewhere.
@@ -50,7 +55,7 @@ pub enum Constraint {
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 18] = [
+    pub const ALL: [Constraint; 25] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
@@ -65,6 +70,13 @@ impl Constraint {
         Constraint::Lack(Resource::GpuShare),
         Constraint::Lack(Resource::GpuMemory),
         Constraint::Lack(Resource::Mig),
+        Constraint::Volume(VolumeRule::Disk),
+        Constraint::Volume(VolumeRule::Sole),
+        Constraint::Volume(VolumeRule::Count),
+        Constraint::Volume(VolumeRule::Affinity),
+        Constraint::Volume(VolumeRule::NoneFree),
+        Constraint::Volume(VolumeRule::Missing),
+        Constraint::Volume(VolumeRule::Zone),
         Constraint::SpreadLabel,
         Constraint::Spread,
         Constraint::PodAffinity,
@@ -121,6 +133,7 @@ impl fmt::Display for Constraint {
             Constraint::Mig => write!(f, "with GPUs split by MIG"),
             Constraint::HostPorts => write!(f, "without the host ports asked for"),
             Constraint::Lack(resource) => write!(f, "short of {resource}"),
+            Constraint::Volume(rule) => write!(f, "{rule}"),
             Constraint::SpreadLabel => write!(f, "without the label it must be spread over"),
             Constraint::Spread => write!(f, "where it would be spread too unevenly"),
             Constraint::PodAffinity => write!(f, "without the pods it must be near to"),

@@ -18,7 +18,7 @@ pub struct NodeTerm {
 
 impl NodeTerm {
     /// Does a node of this shape meet it? `name` is looked at only where the term asks for one.
-    pub(crate) fn is_met(&self, node: &NodeShape, name: &str) -> bool {
+    pub fn is_met(&self, node: &NodeShape, name: &str) -> bool {
         let asks = !self.labels.is_empty() || !self.names.is_empty();
         asks && self.labels.iter().all(|asked| asked.is_met(&node.labels))
             && self.names.iter().all(|asked| asked.passes(Some(name)))

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{Constraint, Resource};
+use super::{Constraint, Resource, VolumeRule};
 use crate::cluster::PodShape;
 use crate::decision::Unplaceable;
 
@@ -21,11 +21,26 @@ impl Constraint {
             Constraint::NodeSelector | Constraint::NodeName | Constraint::GpuModel | Constraint::Mig => NODE_AFFINITY,
             Constraint::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Constraint::Lack(resource) => return lack(resource, pod),
+            Constraint::Volume(rule) => volume(rule),
             Constraint::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
             Constraint::Spread => "node(s) didn't match pod topology spread constraints",
             Constraint::PodAffinity => "node(s) didn't match pod affinity rules",
             Constraint::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
         })
+    }
+}
+
+fn volume(rule: VolumeRule) -> &'static str {
+    match rule {
+        VolumeRule::Disk => "node(s) had no available disk",
+        VolumeRule::Sole => {
+            "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod"
+        }
+        VolumeRule::Count => "node(s) exceed max volume count",
+        VolumeRule::Affinity => "node(s) didn't match PersistentVolume's node affinity",
+        VolumeRule::NoneFree => "node(s) didn't find available persistent volumes to bind",
+        VolumeRule::Missing => "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",
+        VolumeRule::Zone => "node(s) had no available volume zone",
     }
 }
 

@@ -7,6 +7,7 @@ use super::Before;
 use super::asking::Considered;
 use crate::filter::affinity;
 use crate::filter::spread::is_even;
+use crate::filter::volumes::are_reachable;
 use crate::gang::Stage;
 use crate::queue::Amounts;
 use crate::search::is_torn;
@@ -38,9 +39,9 @@ pub(super) fn spare(
             is.iter().all(|(at, has)| had(at).is_some_and(|had| has >= had))
                 && !(elsewhere.contains(&unit.gang) && is_torn(state, unit.gang))
         };
-        // Who stays may be one too many where the claimant's like must be spread evenly.
-        let even = |state: &State| came.iter().all(|pod| is_even(state, *pod));
-        if !stays || !even(trial.state()) || !fits_its_gang(trial.state()) {
+        // Who stays may be one too many where the claimant's like must be spread evenly, or have what it wants to use.
+        let welcome = |state: &State| came.iter().all(|pod| is_even(state, *pod) && are_reachable(state, *pod));
+        if !stays || !welcome(trial.state()) || !fits_its_gang(trial.state()) {
             trial.undo_to(mark);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cluster::{Free, NodeState, Placement, PodShape, Shared};
 use crate::decision::{RuledOut, Unplaceable, WaitCause};
 use crate::filter::affinity::{self, keep_apart, keep_near};
-use crate::filter::{self, Constraint, Resource, spread};
+use crate::filter::{self, Constraint, Resource, spread, volumes};
 use crate::gang::{Chunk, Stage};
 use crate::placement::Placer;
 use crate::state::{Pod, State, Whereabouts};
@@ -99,6 +99,7 @@ fn why_no_more(state: &mut State, placer: &mut Placer, kind: &Alike, one_more: b
 /// The reasons for one pod whose place depends on names or on other pods: node by node.
 fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     let named = affinity::named(state, pod, None);
+    let reachable = volumes::Judge::of(state, id, pod);
     let uneven = spread::rejections(state, id, pod, &[]);
     let mut near = named.clone();
     keep_near(state, id, pod, &mut near);
@@ -120,6 +121,9 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
                 Some(constraint) => vec![(constraint, None)],
                 None => lacks(known, &pod.shape),
             };
+            if let Some(judge) = reachable.as_ref().filter(|_| hits.is_empty()) {
+                hits.extend(judge.rejections(*node).into_iter().map(|constraint| (constraint, None)));
+            }
             if hits.is_empty()
                 && let Some(constraint) = uneven(*node)
             {
