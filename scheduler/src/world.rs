@@ -228,6 +228,10 @@ impl World {
         let bound = self.views.get(pod).is_some_and(|view| view.reading.phase.is_bound());
         let told = self.told.pods.get(pod).filter(|told| !bound && matches!(told.at, At::Seat { .. }))?;
         let id = told.id;
+        // What the node was made out to offer for its sake is looked at again.
+        if let At::Seat { node, .. } = &told.at {
+            self.dirty.nodes.insert(node.clone());
+        }
         self.told.move_pod(pod, At::Waits);
         Some(Event::BindFailed { pod: id })
     }

@@ -1,11 +1,12 @@
 //! What the driver asks about objects, beside what the engine is told of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::gang::Stage;
-use berth_engine::{GangId, PodId, Timestamp};
+use berth_engine::{Event, GangId, NodeId, PodId, Timestamp};
 
 use super::{Source, World};
+use crate::node;
 use crate::objects::{Body, Key, Kind, Object, Pod};
 use crate::pod::Phase;
 use crate::problem::Effect;
@@ -117,5 +118,76 @@ impl World {
             Some((uid, (!refused.is_empty()).then(|| refused.join(", "))))
         };
         pods.into_iter().filter_map(|key| ours(&key).map(|(uid, why)| (key, uid, why))).collect()
+    }
+
+    /// A pod that was told to go runs on, or never was anywhere: the engine is told that it is gone, and with the next
+    /// [`World::events`] of the pod as it is.
+    pub(crate) fn withdraw(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        self.pod_gone(key, &BTreeSet::new(), &mut events);
+        self.dirty.pods.insert(key.clone());
+        events
+    }
+
+    /// A pod stops, but is not gone in time: nobody is promised its place any longer, nor it another one.
+    pub(crate) fn stuck(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let Some(told) = self.told.pods.get(key).filter(|told| told.evicted) else { return events };
+        let (id, at) = (told.id, told.at.clone());
+        if let At::Seat { node, .. } = at {
+            self.promises_fall(&node, &mut events);
+            events.push(Event::PodStuck { pod: id });
+        }
+        events
+    }
+
+    /// Takes note of all the promises of places that there are: the engine drops some by itself, and gives those of pods that
+    /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer.
+    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> Vec<Key> {
+        let mut fallen = Vec::new();
+        for id in before.iter().filter(|id| !all.contains_key(id)) {
+            let Some(key) = self.told.pod_keys.get(id) else { continue };
+            if let Some(told) = self.told.pods.get_mut(key) {
+                told.nominated = None;
+                fallen.extend(Some(key.clone()).filter(|_| told.at == At::Waits));
+            }
+        }
+        for (id, node) in all {
+            let known = self.told.pod_keys.get(id).and_then(|key| self.told.pods.get_mut(key));
+            if let Some((told, name)) = known.zip(self.told.node_names.get(node)) {
+                told.nominated = Some(name.clone());
+            }
+        }
+        for gang in std::mem::take(&mut self.told.haunted) {
+            let Some(told) = self.told.gangs.get_mut(&gang) else { continue };
+            told.ghosts.retain(|ghost| all.contains_key(&ghost.id));
+            if told.ghosts.is_empty() {
+                self.dirty.gangs.insert(gang);
+            } else {
+                self.told.haunted.insert(gang);
+            }
+        }
+        fallen
+    }
+
+    /// Would a node still take a pod that has been given a place there: is it open, and does it offer what its pods hold?
+    pub(crate) fn takes(&self, node: &str, pod: &Key) -> bool {
+        let (Some((_, told)), Some(view)) = (self.told.nodes.get(node), self.views.get(pod)) else { return false };
+        let agent = self.store.get(&Key::cluster(Kind::GpuNode, node)).and_then(|object| match &object.body {
+            Body::GpuNode(agent) => Some(agent.as_ref()),
+            _ => None,
+        });
+        let Some(Body::Node(object)) = self.store.get(&Key::cluster(Kind::Node, node)).map(|object| &object.body) else {
+            return false;
+        };
+        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };
+        let (held, asked) = (&told.shape, &view.reading.shape);
+        let short = (asked.cpu_milli > 0 && held.cpu_milli > offered.cpu_milli)
+            || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)
+            || (asked.gpu.count() > 0 && held.gpus > offered.gpus)
+            || (!asked.mig.is_empty() && held.mig != offered.mig)
+            || held.pods > offered.pods;
+        let closed = offered.unschedulable && asked.tolerations.is_empty();
+        !short && !closed
     }
 }

@@ -50,7 +50,7 @@ impl Sim {
             json["status"]["phase"] = json!("Running");
             json["status"]["startTime"] = json!(stamp);
         });
-        if let Some(lasts) = lasts {
+        if let Some(lasts) = lasts.filter(|_| !self.is_calm) {
             let at = self.now + lasts;
             self.at(at, What::Ends(key.clone(), uid.to_owned()));
         }

@@ -58,7 +58,7 @@ impl Sim {
         match (&call, effect) {
             (Call::Bind { pod, node, .. }, Effect::Bound) => {
                 self.safety.tally.bound += 1;
-                self.judge_room(number, node);
+                self.judge_room(number, pod, node);
                 self.judge_place(number, pod, node);
                 self.judge_limit(number, pod);
             }
@@ -79,13 +79,13 @@ impl Sim {
         self.api.log(kind).iter().skip(known).any(about)
     }
 
-    fn judge_room(&self, number: u64, node: &str) {
-        let free = self.free_on(node);
-        let Some(short) = free.iter().position(|free| *free < 0) else { return };
+    fn judge_room(&self, number: u64, pod: &Key, node: &str) {
+        let (free, asks) = (self.free_on(node), self.api.get(pod).map_or([0; 4], api::asks));
+        let Some(short) = (0..4).find(|at| free[*at] < 0 && asks[*at] > 0) else { return };
         let changed = self.is_excused(number, Kind::Node, |entry| entry.key.name == node);
         let others = self.is_excused(number, Kind::Pod, |entry| entry.key.name.starts_with("other-"));
         let what = RESOURCES[short];
-        assert!(changed || others, "{node} is over-committed: {free:?} is free, {what} is short");
+        assert!(changed || others, "{node} is over-committed by {}: {free:?} is free, {what} is short", pod.path());
     }
 
     fn judge_place(&self, number: u64, pod: &Key, node: &str) {
