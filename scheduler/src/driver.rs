@@ -11,19 +11,21 @@ mod calls;
 mod evict;
 mod status;
 mod verdict;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_config::SchedulerConfiguration;
 use berth_config::rules::engine_config;
 use berth_engine::decision::EvictCause;
-use berth_engine::{Decision, Engine, Event, GangId, Timestamp};
+use berth_engine::gang::Stage;
+use berth_engine::{Decision, Engine, Event, GangId, PodId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
 use crate::objects::{Body, Key, Kind};
 use crate::store::Change;
-use crate::world::{GangKey, World};
+use crate::world::{Doing, GangKey, World};
 use bind::Binding;
 use calls::Calls;
 use evict::Eviction;
@@ -47,10 +49,15 @@ pub struct Driver {
     bindings: BTreeMap<Key, Binding>,
     /// Pods that were told to go, until they are gone.
     evictions: BTreeMap<Key, Eviction>,
-    /// Pods that have been promised a place, and until when.
-    promises: BTreeMap<Key, Timestamp>,
+    /// Pods that are promised a place, and until when.
+    promises: BTreeMap<PodId, Timestamp>,
+    /// Promises given up since the last turn.
+    lapsed: Vec<PodId>,
     verdicts: Verdicts,
     written: Written,
+    /// Writes about volumes that are under way, by pod.
+    steps: BTreeMap<Key, usize>,
+    volumes_changed: bool,
     /// Work that waits for its time.
     due: BTreeSet<(Timestamp, Due)>,
     /// Pods of which something new is known.
@@ -60,6 +67,8 @@ pub struct Driver {
     leads: bool,
     stops: bool,
     last_cycle: Timestamp,
+    /// The time of the last turn or answer.
+    now: Timestamp,
     facts: Vec<Fact>,
     settings: Settings,
 }
@@ -67,6 +76,7 @@ pub struct Driver {
 /// What of the configuration matters here, in ms.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
+    request_timeout: u64,
     bind_timeout: u64,
     bind_attempts: u32,
     backoff_first: u64,
@@ -79,7 +89,7 @@ struct Settings {
 enum Due {
     Bind(Key),
     Evict(Key),
-    Promise(Key),
+    Promise(PodId),
     Verdict(Key),
 }
 
@@ -135,6 +145,7 @@ impl Driver {
     pub fn new(configuration: &SchedulerConfiguration, kinds: impl IntoIterator<Item = Kind>) -> Self {
         let binding = &configuration.binding;
         let settings = Settings {
+            request_timeout: configuration.client_connection.request_timeout.ms(),
             bind_timeout: binding.timeout.ms(),
             bind_attempts: binding.attempts,
             backoff_first: binding.initial_backoff.ms(),
@@ -149,14 +160,18 @@ impl Driver {
             bindings: BTreeMap::new(),
             evictions: BTreeMap::new(),
             promises: BTreeMap::new(),
+            lapsed: Vec::new(),
             verdicts: Verdicts::default(),
             written: Written::default(),
+            steps: BTreeMap::new(),
+            volumes_changed: false,
             due: BTreeSet::new(),
             touched: BTreeSet::new(),
             unlisted: kinds.into_iter().collect(),
             leads: false,
             stops: false,
             last_cycle: Timestamp::default(),
+            now: Timestamp::default(),
             facts: Vec::new(),
             settings,
         }
@@ -165,15 +180,20 @@ impl Driver {
     /// Takes note of what a watch says.
     pub fn observe(&mut self, change: Change) {
         match &change {
-            Change::Applied(object) => self.touch(&object.key),
+            Change::Applied(object) => {
+                self.touch(&object.key);
+                self.note_volume(object.key.kind);
+            }
             Change::Deleted { key, .. } => {
                 self.touch(key);
+                self.note_volume(key.kind);
                 self.group_not_written(key);
             }
             Change::Replaced { kind, .. } => {
+                self.note_volume(*kind);
                 self.unlisted.remove(kind);
                 if *kind == Kind::Pod {
-                    let known = self.bindings.keys().chain(self.evictions.keys()).chain(self.promises.keys());
+                    let known = self.bindings.keys().chain(self.evictions.keys());
                     self.touched.extend(known.chain(self.verdicts.pods()).cloned());
                 }
             }
@@ -247,15 +267,16 @@ impl Driver {
     /// A turn: tells the engine what has happened, lets it decide, and says which calls to start. Each of them must be answered
     /// by [`Driver::finished`].
     pub fn step(&mut self, now: Timestamp) -> Vec<(CallId, Call)> {
+        self.now = now;
         self.absorb(now);
         self.look_after_due(now);
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);
-            for decision in &decisions {
-                self.world.decided(decision);
-                self.carry_out(decision, now);
-            }
+            decisions.iter().for_each(|decision| self.world.decided(decision));
+            self.world.volumes_decided(self.engine.state());
+            decisions.iter().for_each(|decision| self.carry_out(decision, now));
+            self.look_at_promises(now);
             self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
             self.tell_queues(now);
@@ -269,9 +290,25 @@ impl Driver {
             return Vec::new();
         }
         let (world, bindings, evictions) = (&self.world, &mut self.bindings, &self.evictions);
+        let (verdicts, due, now) = (&mut self.verdicts, &mut self.due, self.now);
         self.calls.start(|id, call| match call {
-            Call::Bind { pod, uid, node } => bind::is_wanted(world, bindings, id, pod, uid, node),
+            Call::Bind { pod, uid, node } => {
+                let wanted = bind::is_wanted(world, bindings, id, pod, uid, node);
+                // Who is left to be looked after has no call that brings it about.
+                if !wanted && bindings.contains_key(pod) {
+                    due.insert((now, Due::Bind(pod.clone())));
+                }
+                wanted
+            }
             Call::Evict { pod, .. } => evictions.contains_key(pod),
+            // Whoever has got a place meanwhile does not say that it has none.
+            Call::PodStatus { pod, uid, .. } => {
+                let waits = world.doing(pod, uid) == Some(Doing::Waits) && world.booked(pod).is_none();
+                if !waits {
+                    verdicts.forget(pod);
+                }
+                waits
+            }
             _ => true,
         })
     }
@@ -285,9 +322,10 @@ impl Driver {
                 self.tell(event, now);
             }
         }
+        self.look_at_volumes(now);
         for pod in std::mem::take(&mut self.touched) {
             self.look_at_binding(&pod, now);
-            self.look_at_eviction(&pod);
+            self.look_at_eviction(&pod, now);
             self.look_at_verdict(&pod);
         }
     }
@@ -308,6 +346,19 @@ impl Driver {
     }
 
     fn tell(&mut self, event: Event, now: Timestamp) {
+        let pods = self.engine.state().pods();
+        let is_moot = match &event {
+            // Promises also fall together, and with their nodes, before anybody says so.
+            Event::NominationExpired { pod } => {
+                !pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }))
+            }
+            // So do those of pods that are gone, and then nothing is left of these.
+            Event::PodGone { pod } => !pods.contains_key(pod),
+            _ => false,
+        };
+        if is_moot {
+            return;
+        }
         if let Err(error) = self.engine.apply(event.clone(), now) {
             self.world.refused(&event, &error);
             self.facts.push(Fact::Refused { what: format!("{event:?}: {error}") });
@@ -317,7 +368,7 @@ impl Driver {
     fn carry_out(&mut self, decision: &Decision, now: Timestamp) {
         match decision {
             Decision::Bind { pods, .. } => pods.iter().for_each(|one| self.bind(&one.slot, now)),
-            Decision::Nominate { gang, pods, .. } => self.promise(*gang, pods, now),
+            Decision::Nominate { gang, pods, .. } => self.promise(*gang, pods),
             Decision::Evict { pods, claimant, cause, .. } => self.evict(pods, *claimant, *cause, now),
             Decision::Reserve { .. } => {} // what the gang says of it comes with `Wait`
             Decision::Wait { gang, pod, why } => self.waits(*gang, *pod, why),
@@ -332,7 +383,7 @@ impl Driver {
             match due {
                 Due::Bind(pod) => self.binding_is_due(&pod, now),
                 Due::Evict(pod) => self.eviction_is_due(&pod, now),
-                Due::Promise(pod) => self.promise_is_due(&pod, now),
+                Due::Promise(pod) => self.promise_is_due(pod, now),
                 Due::Verdict(pod) => self.verdict_is_due(&pod),
             }
         }
@@ -340,12 +391,14 @@ impl Driver {
 
     /// A call is over. What follows from it is started by the next [`Driver::step`] or [`Driver::start_calls`].
     pub fn finished(&mut self, id: CallId, outcome: Outcome, now: Timestamp) {
+        self.now = now;
         match self.calls.finish(id) {
             None => {}
             Some(Call::Bind { pod, node, .. }) => self.bind_answered(&pod, id, &node, outcome, now),
             Some(Call::Evict { pod, .. }) => self.evict_answered(&pod, id, outcome, now),
+            Some(Call::Volume { pod, .. }) => self.volume_answered(&pod, &outcome, now),
             Some(Call::ReadPod { pod, uid }) => self.pod_read(&pod, uid, outcome, now),
-            Some(Call::PodStatus { pod, uid, status }) => self.verdict_written(&pod, &uid, &status, &outcome, now),
+            Some(Call::PodStatus { pod, uid, .. }) => self.verdict_written(&pod, &uid, id, &outcome, now),
             // What people read is not worth a second try: the next one says more.
             Some(Call::PostEvent(_)) => {}
             Some(Call::GroupStatus { group, .. }) if !matches!(outcome, Outcome::Done(_)) => {

@@ -387,6 +387,7 @@ fn api_call(call: &Call) -> Option<ApiCall> {
     Some(match call {
         Call::Bind { .. } => ApiCall::Bind,
         Call::Evict { .. } => ApiCall::Evict,
+        Call::Volume { .. } => ApiCall::Volume,
         Call::PodStatus { .. } => ApiCall::PodStatus,
         Call::GroupStatus { .. } => ApiCall::GroupStatus,
         Call::QueueStatus { .. } => ApiCall::QueueStatus,

@@ -10,6 +10,7 @@
 
 mod ask;
 mod compare;
+mod count;
 mod look;
 mod tell;
 mod volumes;
@@ -28,8 +29,8 @@ use crate::problem::{Fault, Problem};
 use crate::queues::Plan;
 use crate::store::{Change, Store};
 use crate::told::{At, Told};
-pub(crate) use ask::Doing;
 use crate::volumes::Volumes;
+pub(crate) use ask::Doing;
 
 /// The objects of a cluster, and what the engine knows of them.
 #[derive(Debug)]
@@ -242,6 +243,10 @@ impl World {
         let bound = self.views.get(pod).is_some_and(|view| view.reading.phase.is_bound());
         let told = self.told.pods.get(pod).filter(|told| !bound && matches!(told.at, At::Seat { .. }))?;
         let id = told.id;
+        // What the node was made out to offer for its sake is looked at again.
+        if let At::Seat { node, .. } = &told.at {
+            self.dirty.nodes.insert(node.clone());
+        }
         self.told.move_pod(pod, At::Waits);
         Some(Event::BindFailed { pod: id })
     }

@@ -141,6 +141,14 @@ impl State {
         &self.topologies
     }
 
+    /// Pods that are promised a place, each with its node.
+    pub fn promised(&self) -> impl Iterator<Item = (PodId, NodeId)> + '_ {
+        let gangs = self.promised.iter().filter_map(|gang| self.gangs.get(gang));
+        let is = |pod: &PodId| self.pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }));
+        let pods = gangs.flat_map(|gang| gang.pods()).filter(is);
+        pods.filter_map(|pod| Some((pod, self.cluster.placed().get(&pod)?.node)))
+    }
+
     /// Where a pod is; pending for one that is not known.
     pub fn whereabouts(&self, pod: PodId) -> Whereabouts {
         let Some(known) = self.pods.get(&pod) else { return Whereabouts::PENDING };

@@ -15,6 +15,7 @@ use super::watch as api;
 use crate::driver::{ApiEvent, Call, Condition, Outcome, PodStatus};
 use crate::lease::Leadership;
 use crate::objects::{self, Key, Kind};
+use crate::volumes::VolumeStep;
 
 /// Sends calls.
 #[derive(Clone)]
@@ -107,6 +108,7 @@ impl Writer {
                 }
                 patch(pod, uid, fields.into())
             }
+            Call::Volume { step, .. } => volume(step),
             Call::GroupStatus { group, uid, condition } => {
                 let conditions = json!([written("PodGroupInitiallyScheduled", condition)]);
                 patch(group, uid, json!({ "conditions": conditions }))
@@ -177,6 +179,31 @@ fn patch(object: &Key, uid: &str, status: Value) -> Result<Request<Body>, http::
     let form = if object.kind == Kind::Queue { "merge-patch" } else { "strategic-merge-patch" };
     let request = Request::patch(format!("{}/status", api::path(object)));
     let request = request.header(http::header::CONTENT_TYPE, format!("application/{form}+json"));
+    request.body(Body::from(body.to_string().into_bytes()))
+}
+
+/// Over the version that was decided on, and no other.
+fn volume(step: &VolumeStep) -> Result<Request<Body>, http::Error> {
+    let (object, mut body, version) = match step {
+        VolumeStep::GiveVolume { volume, version, claim, claim_uid, by_controller } => {
+            let (api_version, kind) = api::type_of(Kind::Claim);
+            let claim = json!({ "apiVersion": api_version, "kind": kind, "namespace": claim.namespace,
+                "name": claim.name, "uid": claim_uid });
+            let mut body = json!({ "spec": { "claimRef": claim } });
+            if *by_controller {
+                body["metadata"]["annotations"] = json!({ "pv.kubernetes.io/bound-by-controller": "yes" });
+            }
+            (Key::cluster(Kind::Volume, volume), body, version)
+        }
+        VolumeStep::SelectNode { claim, version, node } => {
+            let body = json!({ "metadata": { "annotations": { "volume.kubernetes.io/selected-node": node } } });
+            (claim.clone(), body, version)
+        }
+    };
+    if let Some(version) = version {
+        body["metadata"]["resourceVersion"] = json!(version.to_string());
+    }
+    let request = Request::patch(api::path(&object)).header(http::header::CONTENT_TYPE, "application/merge-patch+json");
     request.body(Body::from(body.to_string().into_bytes()))
 }
 

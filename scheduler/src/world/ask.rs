@@ -1,11 +1,12 @@
 //! What the driver asks about objects, beside what the engine is told of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::gang::Stage;
-use berth_engine::{GangId, PodId, QueueId, Timestamp};
+use berth_engine::{Event, GangId, NodeId, PodId, Timestamp};
 
 use super::{Source, World};
+use crate::node;
 use crate::objects::{Body, Key, Kind, Object, Pod};
 use crate::pod::Phase;
 use crate::problem::Effect;
@@ -77,11 +78,6 @@ impl World {
         self.told.pods.get(key)?.nominated.as_deref()
     }
 
-    /// Has the engine told this pod to go?
-    pub(crate) fn is_evicted(&self, key: &Key) -> Option<PodId> {
-        self.told.pods.get(key).filter(|told| told.evicted).map(|told| told.id)
-    }
-
     /// When a pod was created.
     pub(crate) fn created(&self, key: &Key) -> Option<Timestamp> {
         match &self.store.get(key)?.body {
@@ -119,69 +115,75 @@ impl World {
         pods.into_iter().filter_map(|key| ours(&key).map(|(uid, why)| (key, uid, why))).collect()
     }
 
-    /// All objects of a kind.
-    pub(crate) fn objects_of(&self, kind: Kind) -> impl Iterator<Item = (&Key, &Object)> {
-        self.store.of_kind(kind)
+    /// A pod that was told to go runs on, or never was anywhere: the engine is told that it is gone, and with the next
+    /// [`World::events`] of the pod as it is.
+    pub(crate) fn withdraw(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        self.pod_gone(key, &BTreeSet::new(), &mut events);
+        self.dirty.pods.insert(key.clone());
+        events
     }
 
-    /// The queue of this name, if the engine has been told of it.
-    pub(crate) fn queue_id(&self, name: &str) -> Option<QueueId> {
-        self.told.queues.iter().find(|(known, ..)| known == name).map(|(_, id, _)| *id)
+    /// A pod stops, but is not gone in time: nobody is promised its place any longer, nor it another one.
+    pub(crate) fn stuck(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let Some(told) = self.told.pods.get(key).filter(|told| told.evicted) else { return events };
+        let (id, at) = (told.id, told.at.clone());
+        if let At::Seat { node, .. } = at {
+            self.promises_fall(&node, &mut events);
+            events.push(Event::PodStuck { pod: id });
+        }
+        events
     }
 
-    /// Why a queue is not used.
-    pub(crate) fn queue_refusal(&self, name: &str) -> Option<String> {
-        let object = Source::Object(Key::cluster(Kind::Queue, name));
-        let sources = [Source::Queue(name.to_owned()), object];
-        let problems = sources.iter().filter_map(|source| self.problems.get(source)).flatten();
-        let refused = problems.filter(|problem| problem.effect == Effect::Refused);
-        let texts: Vec<String> = refused.map(|one| format!("{}: {}; {}", one.field, one.what, one.remedy)).collect();
-        (!texts.is_empty()).then(|| texts.join(", "))
-    }
-
-    /// The gang that the engine knows a pod to be of.
-    pub(crate) fn gang_of(&self, pod: &Key) -> Option<GangId> {
-        let (gang, _) = self.told.pods.get(pod)?.gang.as_ref()?;
-        self.gang_id(gang)
-    }
-
-    /// The pods of a gang, ended ones too.
-    pub(crate) fn members_of(&self, gang: GangId) -> impl Iterator<Item = &Key> {
-        self.gang(gang).and_then(|gang| self.members.get(gang)).into_iter().flatten()
-    }
-
-    /// The queue of each gang of which pods wait, and how many of them; looks at all gangs.
-    pub(crate) fn waiting_by_queue(&self) -> Vec<(QueueId, usize)> {
-        let waits = |key: &&Key| self.told.pods.get(*key).is_some_and(|told| told.at == At::Waits);
-        let count = |gang| self.members.get(gang).into_iter().flatten().filter(waits).count();
-        let all = self.told.gangs.iter().map(|(key, told)| (told.spec.queue, count(key)));
-        all.filter(|(_, pods)| *pods > 0).collect()
-    }
-
-    /// How many pods there are of each kind of state; looks at all of them.
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts { pods: self.views.len() as u64, ..Counts::default() };
-        for (key, view) in self.views.iter().filter(|(_, view)| view.gang.is_some()) {
-            match view.reading.phase {
-                Phase::Gated => counts.gated += 1,
-                Phase::Waits if self.booked(key).is_some() => counts.assumed += 1,
-                Phase::Waits => counts.waiting += 1,
-                Phase::Bound(_) | Phase::Succeeded | Phase::Failed => {}
+    /// Takes note of all the promises of places that there are: the engine drops some by itself, and gives those of pods that
+    /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer.
+    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> Vec<Key> {
+        let mut fallen = Vec::new();
+        for id in before.iter().filter(|id| !all.contains_key(id)) {
+            let Some(key) = self.told.pod_keys.get(id) else { continue };
+            if let Some(told) = self.told.pods.get_mut(key) {
+                told.nominated = None;
+                fallen.extend(Some(key.clone()).filter(|_| told.at == At::Waits));
             }
         }
-        counts
+        for (id, node) in all {
+            let known = self.told.pod_keys.get(id).and_then(|key| self.told.pods.get_mut(key));
+            if let Some((told, name)) = known.zip(self.told.node_names.get(node)) {
+                told.nominated = Some(name.clone());
+            }
+        }
+        for gang in std::mem::take(&mut self.told.haunted) {
+            let Some(told) = self.told.gangs.get_mut(&gang) else { continue };
+            told.ghosts.retain(|ghost| all.contains_key(&ghost.id));
+            if told.ghosts.is_empty() {
+                self.dirty.gangs.insert(gang);
+            } else {
+                self.told.haunted.insert(gang);
+            }
+        }
+        fallen
     }
-}
 
-/// Numbers of pods; all but the first are of our own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// All there are.
-    pub(crate) pods: u64,
-    /// With scheduling gates.
-    pub(crate) gated: u64,
-    /// Without a place.
-    pub(crate) waiting: u64,
-    /// With a place that no watch has shown yet.
-    pub(crate) assumed: u64,
+    /// Would a node still take a pod that has been given a place there: is it open, and does it offer what its pods hold?
+    pub(crate) fn takes(&self, node: &str, pod: &Key) -> bool {
+        let (Some((_, told)), Some(view)) = (self.told.nodes.get(node), self.views.get(pod)) else { return false };
+        let agent = self.store.get(&Key::cluster(Kind::GpuNode, node)).and_then(|object| match &object.body {
+            Body::GpuNode(agent) => Some(agent.as_ref()),
+            _ => None,
+        });
+        let Some(Body::Node(object)) = self.store.get(&Key::cluster(Kind::Node, node)).map(|object| &object.body)
+        else {
+            return false;
+        };
+        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };
+        let (held, asked) = (&told.shape, &view.reading.shape);
+        let short = (asked.cpu_milli > 0 && held.cpu_milli > offered.cpu_milli)
+            || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)
+            || (asked.gpu.count() > 0 && held.gpus > offered.gpus)
+            || (!asked.mig.is_empty() && held.mig != offered.mig)
+            || held.pods > offered.pods;
+        let closed = offered.unschedulable && asked.tolerations.is_empty();
+        !short && !closed
+    }
 }

@@ -6,6 +6,7 @@ mod failures;
 mod gangs;
 mod making_room;
 mod neighbours;
+mod volumes;
 
 use berth_controlplane::{Options, Shared};
 
