@@ -1,17 +1,17 @@
-//! Where a pod may be: each standard constraint of a pod in one function of its own. Owns what the engine can honour of
-//! each, and refuses the rest with the field's name. Knows no node and no other pod.
+//! Where a pod may be: each standard constraint of a pod in one function of its own, those about nodes and about other pods in
+//! files of theirs. Owns what the engine can honour of each, and refuses the rest with the field's name. Knows no node and no
+//! other pod.
 
 mod nodes;
+mod pods;
 
-use std::collections::BTreeMap;
-
-use berth_config::names;
-use berth_engine::filter::affinity::Term;
 use berth_engine::filter::ports::{HostPort, Protocol};
+use berth_engine::filter::spread::Spread;
 use berth_engine::{TaintEffect, Toleration};
 
 pub(crate) use self::nodes::{NodeRules, set_test};
-use crate::objects::{self, Container, ContainerPort, LabelSelector, Pod, PodAffinityTerm, Requirement};
+pub(crate) use self::pods::{Near, pod_keys, selected, shown, spread_key};
+use crate::objects::{self, Container, ContainerPort, Pod};
 use crate::problem::{Fault, found};
 
 /// What the constraints of a pod come to.
@@ -22,9 +22,11 @@ pub(crate) struct Constraints {
     /// Taints it puts up with.
     pub(crate) tolerations: Vec<Toleration>,
     /// Pods to be near to.
-    pub(crate) affinity: Vec<Term>,
+    pub(crate) affinity: Vec<Near>,
     /// Pods to be away from.
-    pub(crate) anti_affinity: Vec<Term>,
+    pub(crate) anti_affinity: Vec<Near>,
+    /// How its like must be spread.
+    pub(crate) spread: Vec<Spread>,
     /// Ports it opens on its node.
     pub(crate) host_ports: Vec<HostPort>,
     /// What cannot be honoured.
@@ -100,11 +102,7 @@ pub(crate) fn taint_effect(text: &str) -> Option<TaintEffect> {
     }
 }
 
-fn unknown(rule: &Requirement) -> String {
-    format!("`{} {}` with {} values cannot be kept yet", rule.key, rule.operator, rule.values.len())
-}
-
-/// Pod affinity and anti-affinity: pods of one namespace by single values of labels.
+/// Pod affinity and anti-affinity.
 fn pod_affinity(pod: &Pod, into: &mut Constraints) {
     let rules = &pod.spec.affinity;
     let all = [("podAffinity", &rules.pod_affinity), ("podAntiAffinity", &rules.pod_anti_affinity)];
@@ -112,59 +110,16 @@ fn pod_affinity(pod: &Pod, into: &mut Constraints) {
         let path = format!("spec.affinity.{name}");
         into.preferred(&format!("{path}.preferredDuringSchedulingIgnoredDuringExecution"), rules.preferred.len());
         for (at, term) in rules.required.iter().enumerate() {
-            let path = format!("{path}.requiredDuringSchedulingIgnoredDuringExecution[{at}]");
-            match self::term(term, &pod.metadata.namespace) {
+            match pods::near(term, &pod.metadata.namespace) {
                 Ok(term) if name == "podAffinity" => into.affinity.push(term),
                 Ok(term) => into.anti_affinity.push(term),
-                Err((field, what)) => {
-                    let remedy = "name pods of one namespace by single values of labels";
-                    into.refuse(format!("{path}.{field}"), what, remedy);
+                Err(wrong) => {
+                    let path = format!("{path}.requiredDuringSchedulingIgnoredDuringExecution[{at}]");
+                    into.faults.push(pods::fault(&path, wrong));
                 }
             }
         }
     }
-}
-
-fn term(term: &PodAffinityTerm, own: &str) -> Result<Term, (&'static str, String)> {
-    if term.namespace_selector.is_some() {
-        return Err(("namespaceSelector", "namespaces by their labels are not looked up yet".to_owned()));
-    }
-    let namespace = match term.namespaces.as_slice() {
-        [] => own,
-        [one] => one,
-        several => return Err(("namespaces", format!("names {}", several.len()))),
-    };
-    if term.topology_key.is_empty() {
-        return Err(("topologyKey", "is empty".to_owned()));
-    }
-    let topology_key = if term.topology_key == names::HOSTNAME { Term::NODE } else { &term.topology_key };
-    let match_labels = match &term.label_selector {
-        None => BTreeMap::new(), // matches nobody, in the engine too
-        Some(selector) => selected(selector, namespace).map_err(|what| ("labelSelector", what))?,
-    };
-    Ok(Term { topology_key: topology_key.to_owned(), match_labels })
-}
-
-/// What the engine looks for on pods, for a selector of pods of one namespace: label keys with the namespace in front, so that
-/// equal labels of another namespace do not match. A selector of everything looks for the bare namespace.
-pub(crate) fn selected(selector: &LabelSelector, namespace: &str) -> Result<BTreeMap<String, String>, String> {
-    let mut wanted: BTreeMap<String, String> =
-        selector.match_labels.iter().map(|(key, value)| (within(namespace, key), value.clone())).collect();
-    for rule in &selector.match_expressions {
-        let ("In", [value]) = (rule.operator.as_str(), rule.values.as_slice()) else { return Err(unknown(rule)) };
-        if wanted.insert(within(namespace, &rule.key), value.clone()).is_some_and(|other| other != *value) {
-            return Err(format!("`{}` must have two values at once", rule.key));
-        }
-    }
-    if wanted.is_empty() {
-        wanted.insert(within(namespace, ""), String::new());
-    }
-    Ok(wanted)
-}
-
-/// A label key of pods of a namespace; the empty key stands for being there.
-pub(crate) fn within(namespace: &str, key: &str) -> String {
-    format!("{namespace}:{key}")
 }
 
 /// Ports of the node: those of containers that run side by side, sidecars included, as kube-scheduler counts them.
@@ -203,11 +158,12 @@ fn host_port(port: &ContainerPort) -> Option<HostPort> {
 /// Even spreading.
 fn topology_spread(pod: &Pod, into: &mut Constraints) {
     for (at, spread) in pod.spec.topology_spread_constraints.iter().enumerate() {
-        let field = format!("spec.topologySpreadConstraints[{at}]");
-        if spread.when_unsatisfiable == "ScheduleAnyway" {
-            into.preferred(&field, 1);
-        } else {
-            into.refuse(field, "spreading is not kept yet", "use `ScheduleAnyway`, or anti-affinity");
+        let path = format!("spec.topologySpreadConstraints[{at}]");
+        match (spread.when_unsatisfiable.as_str(), pods::spread(spread, pod)) {
+            ("ScheduleAnyway", _) => into.preferred(&path, 1),
+            ("" | "DoNotSchedule", Ok(spread)) => into.spread.push(spread),
+            ("" | "DoNotSchedule", Err(wrong)) => into.faults.push(pods::fault(&path, wrong)),
+            (other, _) => into.faults.push(pods::fault(&path, ("whenUnsatisfiable", found(other)))),
         }
     }
 }

@@ -1,6 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use berth_engine::filter::labels::{self, Test};
+use berth_config::names;
+use berth_engine::filter::affinity::Term;
+use berth_engine::filter::labels::{self, PodSelector, Test};
 use berth_engine::filter::node_affinity::NodeTerm;
 use serde_json::{Value, json};
 
@@ -153,45 +155,143 @@ fn tolerations_mean_what_kubernetes_says() {
     }
 }
 
+fn like(_: &[labels::Requirement]) -> BTreeSet<String> {
+    set(&["x", "y"])
+}
+
 #[test]
-fn pods_to_be_near_to_are_those_of_one_namespace() {
+fn pods_to_be_near_to_are_chosen_by_labels_and_namespaces() {
     let term = |term: Value| of_spec(affinity("podAntiAffinity", json!([term])));
-    let labels = |pairs: &[(&str, &str)]| {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
-    };
+    let in_ours = |labels| PodSelector { namespaces: Some(set(&["n"])), labels };
+    let app = |test| labels::Requirement { key: "app".into(), test };
+    let by = |labels: Value| json!({ "labelSelector": labels });
+    let of_app = || json!({ "matchLabels": { "app": "x" } });
+    let x = || vec![app(Test::In(set(&["x"])))];
     let cases = [
-        ("its own", json!({ "labelSelector": { "matchLabels": { "app": "x" } } }), labels(&[("n:app", "x")])),
+        ("its own", by(of_app()), in_ours(x())),
         (
-            "another",
-            json!({ "labelSelector": { "matchLabels": { "app": "x" } }, "namespaces": ["m"] }),
-            labels(&[("m:app", "x")]),
+            "several",
+            json!({ "labelSelector": of_app(), "namespaces": ["m", "k"] }),
+            PodSelector { namespaces: Some(set(&["k", "m"])), labels: x() },
         ),
         (
-            "a single value",
-            json!({ "labelSelector": { "matchExpressions": [{ "key": "app", "operator": "In", "values": ["x"] }] } }),
-            labels(&[("n:app", "x")]),
+            "by labels",
+            json!({ "labelSelector": of_app(), "namespaceSelector": { "matchLabels": { "team": "t" } } }),
+            PodSelector { namespaces: Some(set(&["x", "y"])), labels: x() },
         ),
-        ("everybody", json!({ "labelSelector": {} }), labels(&[("n:", "")])),
-        ("nobody", json!({}), labels(&[])),
+        (
+            "by labels and names",
+            json!({ "labelSelector": of_app(), "namespaces": ["m"], "namespaceSelector": { "matchLabels": { "team": "t" } } }),
+            PodSelector { namespaces: Some(set(&["m", "x", "y"])), labels: x() },
+        ),
+        (
+            "all",
+            json!({ "labelSelector": of_app(), "namespaceSelector": {} }),
+            PodSelector { namespaces: None, labels: x() },
+        ),
+        (
+            "not these",
+            by(json!({ "matchExpressions": [asked("app", "NotIn", &["x"])] })),
+            in_ours(vec![app(Test::NotIn(set(&["x"])))]),
+        ),
+        (
+            "with a label",
+            by(json!({ "matchExpressions": [asked("app", "Exists", &[])] })),
+            in_ours(vec![app(Test::Exists)]),
+        ),
+        (
+            "without it",
+            by(json!({ "matchExpressions": [asked("app", "DoesNotExist", &[])] })),
+            in_ours(vec![app(Test::DoesNotExist)]),
+        ),
+        ("everybody", by(json!({})), in_ours(vec![])),
+        ("nobody", json!({ "namespaceSelector": {} }), PodSelector::nobody()),
     ];
-    for (case, mut spec, expected) in cases {
+    for (case, mut spec, pods) in cases {
         spec["topologyKey"] = json!(names::HOSTNAME);
-        let found = term(spec).anti_affinity;
-        assert_eq!(found, [Term { topology_key: Term::NODE.to_owned(), match_labels: expected }], "{case}");
+        let found: Vec<Term> = term(spec).anti_affinity.iter().map(|near| near.resolved(like)).collect();
+        assert_eq!(found, [Term { topology_key: Term::NODE.to_owned(), pods }], "{case}");
     }
+    let odd = json!({ "matchExpressions": [asked("a", "Gt", &["1"])] });
     let refused = [
-        ("namespaceSelector", json!({ "namespaceSelector": {}, "topologyKey": "zone" })),
-        ("namespaces", json!({ "namespaces": ["a", "b"], "topologyKey": "zone" })),
         ("topologyKey", json!({})),
-        (
-            "labelSelector",
-            json!({ "topologyKey": "zone", "labelSelector": { "matchExpressions": [{ "key": "a", "operator": "Exists" }] } }),
-        ),
+        ("labelSelector", json!({ "topologyKey": "zone", "labelSelector": odd })),
+        ("namespaceSelector", json!({ "topologyKey": "zone", "labelSelector": {}, "namespaceSelector": odd })),
     ];
     for (field, spec) in refused {
         let found = term(spec);
         assert_eq!(found.anti_affinity, []);
         assert!(found.faults[0].field.ends_with(&format!("[0].{field}")), "{:?}", found.faults);
+    }
+}
+
+#[test]
+fn spreading_has_the_defaults_of_kube_scheduler() {
+    let read = |spread: Value| {
+        let mut pod = json!({ "metadata": { "name": "p", "namespace": "n", "labels": { "app": "x", "rev": "1" } } });
+        pod["spec"] = json!({ "topologySpreadConstraints": [spread] });
+        match read(Kind::Pod, pod).body {
+            Body::Pod(pod) => of(&pod),
+            other => panic!("{other:?}"),
+        }
+    };
+    let zones = |more: Value| {
+        let mut spread = json!({ "topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule" });
+        spread.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        spread
+    };
+    let of_app = json!({ "matchLabels": { "app": "x" } });
+    let equal = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        PodSelector::equal("n", &pairs.collect())
+    };
+    let plain = Spread {
+        topology_key: "zone".to_owned(),
+        max_skew: 1,
+        min_domains: 1,
+        pods: equal(&[("app", "x")]),
+        honor_affinity: true,
+        honor_taints: false,
+    };
+    let cases = [
+        ("defaults", json!({ "labelSelector": of_app }), plain.clone()),
+        (
+            "no defaults",
+            json!({ "labelSelector": of_app, "minDomains": 3, "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor" }),
+            Spread { min_domains: 3, honor_affinity: false, honor_taints: true, ..plain.clone() },
+        ),
+        (
+            "nodes",
+            json!({ "labelSelector": of_app, "topologyKey": names::HOSTNAME, "maxSkew": 2 }),
+            Spread { topology_key: Term::NODE.to_owned(), max_skew: 2, ..plain.clone() },
+        ),
+        (
+            "of one revision",
+            json!({ "labelSelector": of_app, "matchLabelKeys": ["rev", "absent"] }),
+            Spread { pods: equal(&[("app", "x"), ("rev", "1")]), ..plain.clone() },
+        ),
+        (
+            "everybody, which counts nobody",
+            json!({ "labelSelector": {} }),
+            Spread { pods: PodSelector::nobody(), ..plain.clone() },
+        ),
+        ("nobody", json!({}), Spread { pods: PodSelector::nobody(), ..plain.clone() }),
+    ];
+    for (case, more, expected) in cases {
+        assert_eq!(read(zones(more)).spread, [expected], "{case}");
+    }
+    let refused = [
+        ("topologyKey", json!({ "topologyKey": "" })),
+        ("maxSkew", json!({ "maxSkew": 0 })),
+        ("minDomains", json!({ "minDomains": 0 })),
+        ("nodeAffinityPolicy", json!({ "nodeAffinityPolicy": "Maybe" })),
+        ("nodeTaintsPolicy", json!({ "nodeTaintsPolicy": "Maybe" })),
+        ("whenUnsatisfiable", json!({ "whenUnsatisfiable": "Never" })),
+        ("labelSelector", json!({ "labelSelector": { "matchExpressions": [asked("a", "Near", &[])] } })),
+    ];
+    for (field, more) in refused {
+        let fields: Vec<String> = read(zones(more)).faults.into_iter().map(|fault| fault.field).collect();
+        assert_eq!(fields, [format!("spec.topologySpreadConstraints[0].{field}")]);
     }
 }
 

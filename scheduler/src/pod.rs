@@ -1,14 +1,15 @@
 //! From a pod to what the engine knows of it. Owns what a pod asks for, what it is doing, and which labels it looks at;
 //! which gang it is of is `gang`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use berth_config::names;
 use berth_engine::filter::affinity::PodTerms;
+use berth_engine::filter::labels::Requirement;
 use berth_engine::gang::Stage;
 use berth_engine::{GpuRequest, PodShape};
 
-use crate::constraints::{self, Constraints};
+use crate::constraints::{self, Constraints, Near, pod_keys, spread_key};
 use crate::gpu;
 use crate::objects::Pod;
 use crate::problem::{Fault, refuses};
@@ -65,34 +66,49 @@ impl Reading {
         !refuses(&self.faults) && self.broken.is_empty()
     }
 
+    fn near(&self) -> impl Iterator<Item = &Near> {
+        self.constraints.affinity.iter().chain(&self.constraints.anti_affinity)
+    }
+
     /// Keys of node labels it looks at.
     pub(crate) fn node_keys(&self) -> impl Iterator<Item = &String> {
-        let terms = self.constraints.affinity.iter().chain(&self.constraints.anti_affinity);
-        let domains = terms.map(|term| &term.topology_key);
-        let domains = domains.filter(|key| *key != berth_engine::filter::affinity::Term::NODE);
-        self.constraints.nodes.keys().chain(domains)
+        let domains = self.near().filter_map(Near::node_key);
+        self.constraints.nodes.keys().chain(domains).chain(self.constraints.spread.iter().filter_map(spread_key))
     }
 
-    /// Keys of pod labels it looks at, with their namespaces in front.
-    pub(crate) fn pod_keys(&self) -> impl Iterator<Item = &String> {
-        let terms = self.constraints.affinity.iter().chain(&self.constraints.anti_affinity);
-        terms.flat_map(|term| term.match_labels.keys())
+    /// What it looks at on pods.
+    pub(crate) fn pod_keys(&self) -> impl Iterator<Item = String> {
+        let spread = self.constraints.spread.iter().flat_map(|spread| pod_keys(&spread.pods));
+        self.near().flat_map(Near::pod_keys).chain(spread)
     }
 
-    /// Where it may be beyond its shape. `asked` are the pod labels anybody looks at, `named` the nodes with a hostname.
+    /// Does it look at labels of namespaces?
+    pub(crate) fn looks_at_namespaces(&self) -> bool {
+        self.near().any(Near::looks_at_namespaces)
+    }
+
+    /// Where it may be beyond its shape. `asked` is what anybody looks at on pods, `named` are the nodes with a hostname, `like`
+    /// the namespaces whose labels meet all of it.
     pub(crate) fn terms(
         &self,
         pod: &Pod,
         asked: impl Fn(&str) -> bool,
         named: impl Fn(&str) -> BTreeSet<String>,
+        like: impl Fn(&[Requirement]) -> BTreeSet<String>,
     ) -> Option<PodTerms> {
-        let namespace = &pod.metadata.namespace;
-        let all = pod.metadata.labels.iter().map(|(key, value)| (constraints::within(namespace, key), value.clone()));
-        let here = std::iter::once((constraints::within(namespace, ""), String::new()));
-        let labels: BTreeMap<String, String> = all.chain(here).filter(|(key, _)| asked(key)).collect();
-        let (node_names, node_affinity) = (self.constraints.nodes.only(), self.constraints.nodes.of_terms(named));
-        let (affinity, anti_affinity) = (self.constraints.affinity.clone(), self.constraints.anti_affinity.clone());
-        let terms = PodTerms { node_names, node_affinity, labels, affinity, anti_affinity, ..PodTerms::default() };
+        let rules = &self.constraints;
+        let (namespace, labels) = constraints::shown(pod, asked);
+        let resolved = |terms: &[Near]| terms.iter().map(|term| term.resolved(&like)).collect();
+        let terms = PodTerms {
+            node_names: rules.nodes.only(),
+            node_affinity: rules.nodes.of_terms(named),
+            namespace,
+            spread: rules.spread.clone(),
+            labels,
+            affinity: resolved(&rules.affinity),
+            anti_affinity: resolved(&rules.anti_affinity),
+            volumes: None,
+        };
         Some(terms).filter(|terms| *terms != PodTerms::default())
     }
 }

@@ -44,9 +44,11 @@ pub struct World {
     bound: BTreeMap<String, BTreeSet<Key>>,
     /// Nodes by the value of their hostname label.
     hostnames: BTreeMap<String, BTreeSet<String>>,
-    /// How many pods look at a node label, and at a pod label.
+    /// How many pods look at a node label, and at a label of pods of a namespace.
     node_keys: Counts,
     pod_keys: Counts,
+    /// Pods that look at labels of namespaces.
+    by_namespaces: BTreeSet<Key>,
     /// How many gangs wish for a level, and for one as a topology of its own.
     levels: Counts,
     alone: Counts,
@@ -148,6 +150,7 @@ impl World {
             hostnames: BTreeMap::new(),
             node_keys: Counts::default(),
             pod_keys: Counts::default(),
+            by_namespaces: BTreeSet::new(),
             levels: Counts::default(),
             alone: Counts::default(),
             asked: Asked::default(),

@@ -39,8 +39,18 @@ fn trait_of_pod() -> impl Strategy<Value = Value> {
         let term = json!([{ "labelSelector": { "matchLabels": { "app": "x" } }, "topologyKey": "rack" }]);
         json!({ "spec": { "affinity": { rule: { "requiredDuringSchedulingIgnoredDuringExecution": term } } } })
     };
+    let apart = |namespaces: Value| {
+        let labels = json!({ "matchExpressions": [{ "key": "team", "operator": "DoesNotExist" }] });
+        let term = json!([{ "labelSelector": labels, "namespaceSelector": namespaces, "topologyKey": "kubernetes.io/hostname" }]);
+        json!({ "spec": { "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } } } })
+    };
     pick(&[
         json!({}),
+        apart(json!({})),
+        apart(json!({ "matchLabels": { "berth.dev/queue": "b" } })),
+        json!({ "spec": { "topologySpreadConstraints": [
+            { "topologyKey": "rack", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": { "matchLabels": { "app": "x" } } },
+        ] } }),
         gpus("1"),
         gpus("2"),
         gpus("many"),

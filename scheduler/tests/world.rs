@@ -140,7 +140,7 @@ fn what_cannot_be_honoured_is_refused_with_its_field_and_disturbs_nobody() {
             json!({ "spec": { "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] } }),
         ),
         (
-            "spec.topologySpreadConstraints[0]",
+            "spec.topologySpreadConstraints[0].topologyKey",
             json!({ "spec": { "topologySpreadConstraints": [{ "whenUnsatisfiable": "DoNotSchedule" }] } }),
         ),
         (
@@ -350,6 +350,88 @@ fn a_disruption_budget_counts_pods_of_its_namespace_only() {
     assert!(!labelled(&pair));
     pair.applied([object(Kind::Budget, "lab", "b", 1, budget)]);
     assert!(labelled(&pair));
+}
+
+/// A running pod of the namespace on the node, with the label `app`.
+fn neighbour(namespace: &str, node: &str, app: &str) -> objects::Object {
+    let rest = json!({
+        "metadata": { "labels": { "app": app } },
+        "spec": { "schedulerName": "default-scheduler", "nodeName": node, "containers": [] },
+        "status": { "phase": "Running" },
+    });
+    object(Kind::Pod, namespace, &format!("on-{node}"), 1, rest)
+}
+
+#[test]
+fn pods_keep_away_from_pods_of_namespaces_by_their_labels() {
+    let mut pair = Pair::default();
+    let term = json!([{
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": { "matchExpressions": [{ "key": "app", "operator": "NotIn", "values": ["quiet"] }] },
+        "namespaceSelector": { "matchLabels": { "noisy": "yes" } },
+    }]);
+    let rest = json!({ "spec": { "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": term } } } });
+    let namespace = |version, noisy: &str| {
+        object(Kind::Namespace, "", "fair", version, json!({ "metadata": { "labels": { "noisy": noisy } } }))
+    };
+    let nodes = [node("a", 1, 8, json!({})), node("b", 1, 8, json!({}))];
+    let neighbours = [neighbour("fair", "a", "band"), neighbour("fair", "b", "quiet")];
+    pair.applied(nodes.into_iter().chain(neighbours).chain([namespace(1, "yes"), pod("p", 1, rest.clone())]));
+    assert_eq!(bound_to(&mut pair, "p").as_deref(), Some("b"));
+    pair.applied([pod("q", 1, rest.clone())]);
+    assert_eq!(bound_to(&mut pair, "q").as_deref(), Some("b"));
+    pair.applied([
+        namespace(2, "no"),
+        node("b", 2, 8, json!({ "spec": { "unschedulable": true } })),
+        pod("r", 1, rest.clone()),
+    ]);
+    assert_eq!(bound_to(&mut pair, "r").as_deref(), Some("a"), "the namespace is not noisy any longer");
+    pair.applied([namespace(3, "yes"), pod("s", 1, rest)]);
+    assert_eq!(bound_to(&mut pair, "s"), None);
+    assert_eq!(pair.engine.state().digest(), pair.engine.state().rebuild().digest());
+}
+
+#[test]
+fn pods_are_spread_over_nodes_and_zones() {
+    let spread = |key: &str| {
+        json!({ "metadata": { "labels": { "app": "x" } }, "spec": { "topologySpreadConstraints": [
+            { "topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": { "matchLabels": { "app": "x" } } },
+        ] } })
+    };
+    let zone = |name: &str, zone: &str| node(name, 1, 8, json!({ "metadata": { "labels": { "zone": zone } } }));
+    let place = |key: &str, names: &[&str]| {
+        let mut pair = Pair::default();
+        pair.applied([zone("a", "z1"), zone("b", "z1"), zone("c", "z2")]);
+        let one = |name: &&str| {
+            pair.applied([pod(name, 1, spread(key))]);
+            bound_to(&mut pair, name).unwrap_or_default()
+        };
+        let mut found: Vec<String> = names.iter().map(one).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(place("kubernetes.io/hostname", &["p", "q", "r"]), ["a", "b", "c"]);
+    let found = place("zone", &["p", "q", "r", "s"]);
+    assert_eq!(found.iter().filter(|node| *node == "c").count(), 2, "{found:?}");
+    assert_eq!(place("no-such-label", &["p"]), [""]);
+}
+
+#[test]
+fn a_disruption_budget_protects_whom_its_expressions_mean() {
+    let mut pair = Pair::default();
+    let selector = json!({ "matchExpressions": [{ "key": "app", "operator": "DoesNotExist" }] });
+    let rest = json!({ "spec": { "selector": selector }, "status": { "disruptionsAllowed": 2 } });
+    let labelled = pod("labelled", 1, json!({ "metadata": { "labels": { "app": "x" } } }));
+    pair.applied([object(Kind::Budget, "lab", "b", 1, rest), labelled, pod("bare", 1, json!({}))]);
+    let state = pair.engine.state();
+    let seen = |name: &str| {
+        let id = pair.world.pod_id(&key(name)).expect("a pod");
+        let terms = state.pods()[&id].terms.as_ref().expect("it is looked at");
+        (terms.namespace.clone(), terms.labels.keys().cloned().collect::<Vec<_>>())
+    };
+    assert_eq!(seen("labelled"), ("lab".to_owned(), vec!["app".to_owned()]));
+    assert_eq!(seen("bare"), ("lab".to_owned(), vec![]));
+    assert_eq!(pair.problems(), Vec::<String>::new());
 }
 
 #[test]

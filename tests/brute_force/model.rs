@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use berth_engine::filter::affinity::Term;
-use berth_engine::filter::labels::Test;
+use berth_engine::filter::labels::{PodSelector, Test};
 use berth_engine::filter::node_affinity::NodeTerm;
 use berth_engine::filter::ports::HostPort;
-use berth_engine::filter::spread::Spread;
 use berth_engine::gang::{Stage, Subgroup, TopologyWish};
 use berth_engine::*;
 
@@ -208,7 +207,7 @@ impl Model {
         let pod = &self.pods[&id];
         let repels = |one: &Pod, other: &Pod| {
             let terms = one.spec.terms.iter().flat_map(|terms| &terms.anti_affinity);
-            terms.filter(|term| speaks_of(term, other)).any(|term| self.is_near(term, one, other))
+            terms.filter(|term| speaks_of(&term.pods, other)).any(|term| self.is_near(term, one, other))
         };
         let mut others = self.pods.iter().filter(|(other, _)| **other != id);
         others.all(|(_, other)| !repels(pod, other) && !repels(other, pod))
@@ -218,14 +217,14 @@ impl Model {
     pub(crate) fn is_in_company(&self, id: u64) -> bool {
         let pod = &self.pods[&id];
         let in_one = |term: &Term, pod: &Pod| self.is_near(term, pod, pod);
-        pod.spec.terms.iter().flat_map(|terms| &terms.affinity).all(|term| {
-            let others = self.pods.iter().filter(|(other, _)| **other != id).map(|(_, other)| other);
-            let mut kin = others.filter(|other| speaks_of(term, other) && in_one(term, other)).peekable();
-            match kin.peek() {
-                None => speaks_of(term, pod) && in_one(term, pod),
-                Some(_) => kin.any(|other| self.is_near(term, pod, other)),
-            }
-        })
+        let wanted: Vec<&Term> = pod.spec.terms.iter().flat_map(|terms| &terms.affinity).collect();
+        let spoken_of = |other: &Pod| wanted.iter().all(|term| speaks_of(&term.pods, other));
+        let others = self.pods.iter().filter(|(other, _)| **other != id).map(|(_, other)| other);
+        let kin: Vec<&Pod> = others.filter(|other| spoken_of(other)).collect();
+        if kin.iter().any(|other| wanted.iter().any(|term| in_one(term, other))) {
+            return wanted.iter().all(|term| kin.iter().any(|other| self.is_near(term, pod, other)));
+        }
+        wanted.is_empty() || spoken_of(pod) && wanted.iter().all(|term| in_one(term, pod))
     }
 
     /// Are the pod's like spread as evenly as it wants, with everybody where it is later?
@@ -233,28 +232,30 @@ impl Model {
         let pod = &self.pods[&id];
         let (Some(terms), Some(spot)) = (&pod.spec.terms, pod.stand.holds(true)) else { return true };
         terms.spread.iter().all(|spread| {
-            let zone = |node: usize| self.nodes[node].labels.get(&spread.topology_key);
+            let name = |node: usize| Some(node_name(node)).filter(|_| spread.topology_key == Term::NODE);
+            let zone = |node: usize| name(node).or_else(|| self.nodes[node].labels.get(&spread.topology_key).cloned());
             let makes_a_domain = |node: &usize| {
                 let (shape, asked) = (&self.nodes[*node], &pod.spec.shape);
                 let selected = asked.node_selector.iter().all(|(key, value)| shape.labels.get(key) == Some(value));
                 let affine =
                     meets_one(&asked.node_affinity, shape, *node) && meets_one(&terms.node_affinity, shape, *node);
                 let tolerated = shape.taints.is_empty() || !asked.tolerations.is_empty();
-                let labelled = terms.spread.iter().all(|other| shape.labels.contains_key(&other.topology_key));
+                let has = |key: &String| key == Term::NODE || shape.labels.contains_key(key);
+                let labelled = terms.spread.iter().all(|other| has(&other.topology_key));
                 labelled && (selected && affine || !spread.honor_affinity) && (tolerated || !spread.honor_taints)
             };
             let nodes: Vec<usize> = (0..self.nodes.len()).filter(makes_a_domain).collect();
             let count = |domain: &String| {
                 let there = |other: &&Pod| {
                     let at = other.stand.holds(true).map(|spot| spot.node).filter(|at| nodes.contains(at));
-                    at.is_some_and(|at| zone(at) == Some(domain)) && is_like(spread, other)
+                    at.is_some_and(|at| zone(at).as_ref() == Some(domain)) && speaks_of(&spread.pods, other)
                 };
                 self.pods.values().filter(there).count()
             };
-            let domains: std::collections::BTreeSet<&String> = nodes.iter().filter_map(|node| zone(*node)).collect();
+            let domains: std::collections::BTreeSet<String> = nodes.iter().filter_map(|node| zone(*node)).collect();
             let least = domains.iter().map(|domain| count(domain)).min().unwrap_or(0);
             let least = if domains.len() < spread.min_domains as usize { 0 } else { least };
-            zone(spot.node).is_some_and(|domain| count(domain) <= least + spread.max_skew as usize)
+            zone(spot.node).is_some_and(|domain| count(&domain) <= least + spread.max_skew as usize)
         })
     }
 
@@ -372,15 +373,18 @@ fn flatten(tree: &Subgroup, parent: Option<usize>, groups: &mut Vec<Group>) -> u
     at
 }
 
-/// Does a node meet one of the terms, where there are any?
-fn meets_one(terms: &[NodeTerm], shape: &NodeShape, node: usize) -> bool {
-    let passes = |test: &Test, value: Option<&String>| match test {
+fn passes(test: &Test, value: Option<&String>) -> bool {
+    match test {
         Test::In(values) => value.is_some_and(|value| values.contains(value)),
         Test::NotIn(values) => !value.is_some_and(|value| values.contains(value)),
         Test::Exists => value.is_some(),
         Test::DoesNotExist => value.is_none(),
         Test::Gt(_) | Test::Lt(_) => unreachable!("no dice roll them"),
-    };
+    }
+}
+
+/// Does a node meet one of the terms, where there are any?
+fn meets_one(terms: &[NodeTerm], shape: &NodeShape, node: usize) -> bool {
     let name = node_name(node);
     terms.is_empty()
         || terms.iter().any(|term| {
@@ -390,15 +394,11 @@ fn meets_one(terms: &[NodeTerm], shape: &NodeShape, node: usize) -> bool {
         })
 }
 
-fn is_like(spread: &Spread, pod: &Pod) -> bool {
-    let labels = pod.spec.terms.as_ref().map(|terms| &terms.labels);
-    spread.match_labels.iter().all(|(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value)))
-}
-
-fn speaks_of(term: &Term, pod: &Pod) -> bool {
-    let labels = pod.spec.terms.as_ref().map(|terms| &terms.labels);
-    let has = |(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value));
-    !term.match_labels.is_empty() && term.match_labels.iter().all(has)
+fn speaks_of(selector: &PodSelector, pod: &Pod) -> bool {
+    pod.spec.terms.as_ref().is_some_and(|terms| {
+        let named = selector.namespaces.as_ref().is_none_or(|names| names.contains(&terms.namespace));
+        named && selector.labels.iter().all(|asked| passes(&asked.test, terms.labels.get(&asked.key)))
+    })
 }
 
 /// What a request takes of each of its GPUs: MiB where memory is known, else thousandths (rule P5).

@@ -33,7 +33,7 @@ pub(crate) fn show(world: &World) -> String {
         line(format!("{} in {:?}, priority {}{quotas}, {reclaim} {preempt}", queue.name, queue.parent, queue.priority));
     }
     for (name, budget) in &world.budgets {
-        line(format!("{name}: {:?} {}", budget.match_labels, budget.allowed));
+        line(format!("{name}: {:?} {}", budget.pods, budget.allowed));
     }
     for (id, gang) in world.gangs.iter().enumerate() {
         let (age, preemptible) = (crate::world::NOW.0 - gang.created.0, gang.preemptible);

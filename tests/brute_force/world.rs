@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::filter::affinity::{PodTerms, Term};
-use berth_engine::filter::labels::{Requirement, Test};
+use berth_engine::filter::labels::{PodSelector, Requirement, Test};
 use berth_engine::filter::node_affinity::NodeTerm;
 use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::filter::spread::Spread;
@@ -53,8 +53,7 @@ impl World {
         let mut world =
             World { rules, policy, nodes, queues, gangs: Vec::new(), budgets: BTreeMap::new(), pods: Vec::new() };
         if dice.chance(15) {
-            let budget =
-                Budget { match_labels: labels(&[("app", dice.pick(&["a", "b"]))]), allowed: dice.below(3) as u32 };
+            let budget = Budget { pods: selector(dice), allowed: dice.below(3) as u32 };
             world.budgets.insert("budget".to_owned(), budget);
         }
         for id in 0..2 + dice.below(4) {
@@ -359,6 +358,21 @@ fn node_affinity(dice: &mut Dice, by_name: bool) -> Vec<NodeTerm> {
     if dice.chance(50) { vec![first, term(dice, false)] } else { vec![first] }
 }
 
+/// Most ask for one label of one namespace.
+fn selector(dice: &mut Dice) -> PodSelector {
+    let app: BTreeSet<String> = [dice.pick(&["a", "b"]).to_owned()].into();
+    let other = [Test::NotIn(app.clone()), Test::Exists, Test::DoesNotExist];
+    let test = if dice.chance(75) { Test::In(app) } else { other[dice.below(3)].clone() };
+    let namespaces = match dice.below(10) {
+        0 => None,
+        1 => Some(BTreeSet::from([String::new(), "other".to_owned()])),
+        2 => Some(BTreeSet::from(["other".to_owned()])),
+        _ => Some(BTreeSet::from([String::new()])),
+    };
+    let asked = vec![Requirement { key: "app".to_owned(), test }];
+    PodSelector { namespaces, labels: if dice.chance(5) { Vec::new() } else { asked } }
+}
+
 fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
     if dice.chance(70) {
         return None;
@@ -366,13 +380,19 @@ fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
     let app = |dice: &mut Dice| labels(&[("app", dice.pick(&["a", "b"]))]);
     let term = |dice: &mut Dice| Term {
         topology_key: dice.pick(&[Term::NODE, Term::NODE, "zone"]).to_owned(),
-        match_labels: app(dice),
+        pods: selector(dice),
     };
     let mut terms = PodTerms::default();
     if dice.chance(80) {
         terms.labels = app(dice);
     }
+    if dice.chance(20) {
+        terms.namespace = "other".to_owned();
+    }
     if dice.chance(25) {
+        terms.affinity.push(term(dice));
+    }
+    if dice.chance(5) {
         terms.affinity.push(term(dice));
     }
     if dice.chance(30) {
@@ -384,12 +404,10 @@ fn terms(dice: &mut Dice, nodes: usize) -> Option<PodTerms> {
     }
     if dice.chance(20) {
         terms.spread.push(Spread {
-            topology_key: dice.pick(&["zone", "rack"]).to_owned(),
+            topology_key: dice.pick(&["zone", "zone", "rack", Term::NODE]).to_owned(),
             max_skew: dice.pick(&[1, 1, 2]),
             min_domains: dice.pick(&[1, 1, 2, 3]),
-            match_labels: app(dice),
-            match_expressions: Vec::new(),
-            match_label_keys: Vec::new(),
+            pods: selector(dice),
             honor_affinity: dice.chance(70),
             honor_taints: dice.chance(30),
         });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::cluster::{Cluster, Hold, Interner, NodeShape, NodeSpec, Placement, PodShape, ShareSize, Shared};
 use crate::filter::affinity::PodTerms;
+use crate::filter::labels::PodSelector;
 use crate::filter::volumes::{VolumeBook, VolumeTerms};
 use crate::gang::{Chunk, Gang, GangSpec, Stage, Tree, next_chunk};
 use crate::queue::amounts::{self, Amounts};
@@ -61,8 +62,8 @@ impl Whereabouts {
 /// A limit on how many pods may be evicted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    /// The pods it protects: those with all of these labels.
-    pub match_labels: BTreeMap<String, String>,
+    /// The pods it protects.
+    pub pods: PodSelector,
     /// How many of them may still be evicted.
     pub allowed: u32,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::decision::Assigned;
 use berth_engine::filter::affinity::{PodTerms, Term};
+use berth_engine::filter::labels::PodSelector;
 use berth_engine::gang::{Stage, StaleGrace, Subgroup};
 use berth_engine::*;
 
@@ -38,7 +39,7 @@ fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 /// A pod's own labels, and whom it must or must not share its node with: all by the label `app`.
 fn terms(app: &str, with: Option<&str>, without: Option<&str>) -> Option<PodTerms> {
-    let term = |app| Term { topology_key: Term::NODE.into(), match_labels: labels(&[("app", app)]) };
+    let term = |app| Term { topology_key: Term::NODE.into(), pods: PodSelector::equal("", &labels(&[("app", app)])) };
     Some(PodTerms {
         labels: labels(&[("app", app)]),
         affinity: with.map(term).into_iter().collect(),
@@ -196,7 +197,7 @@ fn a_pod_that_gets_a_place_with_its_gang_is_told_of() {
 fn who_must_be_with_its_own_kind_starts_in_a_domain_only() {
     let rules = Rules::default();
     let mut engine = engine(rules.clone(), &[node(1), NodeShape { labels: labels(&[("zone", "z")]), ..node(1) }]);
-    let zone = Term { topology_key: "zone".into(), match_labels: labels(&[("app", "web")]) };
+    let zone = Term { topology_key: "zone".into(), pods: PodSelector::equal("", &labels(&[("app", "web")])) };
     gang(&mut engine, 1, 0, 1);
     let wanted = PodTerms { affinity: vec![zone], ..terms("web", None, None).expect("terms") };
     pod(&mut engine, 1, 1, whole(1), Some(wanted.clone()), None);

@@ -270,9 +270,28 @@ pub struct Toleration {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spread {
-    /// `DoNotSchedule` or `ScheduleAnyway`.
+    /// `DoNotSchedule` or `ScheduleAnyway`; empty is `DoNotSchedule`.
     #[serde(deserialize_with = "or_default")]
     pub when_unsatisfiable: String,
+    /// The node label whose values are the domains.
+    #[serde(deserialize_with = "or_default")]
+    pub topology_key: String,
+    /// So many pods a domain may be ahead of the emptiest one.
+    #[serde(deserialize_with = "or_default")]
+    pub max_skew: i64,
+    /// With fewer domains the emptiest counts as empty.
+    pub min_domains: Option<i64>,
+    /// The pods that count; without one, none.
+    pub label_selector: Option<LabelSelector>,
+    /// Labels in which these are equal to the pod.
+    #[serde(deserialize_with = "or_default")]
+    pub match_label_keys: Vec<String>,
+    /// `Honor` or `Ignore`; empty is `Honor`.
+    #[serde(deserialize_with = "or_default")]
+    pub node_affinity_policy: String,
+    /// `Honor` or `Ignore`; empty is `Ignore`.
+    #[serde(deserialize_with = "or_default")]
+    pub node_taints_policy: String,
 }
 
 /// `status` of a pod.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use berth_config::names;
 use berth_config::scheduler::UnknownQueue;
 use berth_engine::filter::affinity::PodTerms;
+use berth_engine::filter::labels::{PodSelector, Requirement};
 use berth_engine::filter::volumes::VolumeTerms;
 use berth_engine::gang::{GangSpec, Stage};
 use berth_engine::state::Budget;
 use berth_engine::{Event, NodeSpec, PodSpec, QueueId};
 
 use super::{Asked, GangKey, Source, World};
-use crate::constraints::{selected, within};
+use crate::constraints::{pod_keys, selected};
 use crate::gang::{Known, has_leaf, level_alone, wishes};
 use crate::node;
 use crate::objects::{Body, Group, Key, Kind, Pod};
@@ -101,16 +102,13 @@ impl World {
         let (mut budgets, mut problems) = (BTreeMap::new(), Vec::new());
         for (key, object) in self.store.of_kind(Kind::Budget) {
             let Body::Budget(budget) = &object.body else { continue };
-            let match_labels = match &budget.spec.selector {
-                None => BTreeMap::new(),
-                Some(selector) => selected(selector, &key.namespace).unwrap_or_else(|what| {
-                    let remedy = "use single values of labels; until then it protects every pod of its namespace";
-                    problems.push(Fault::ignored("spec.selector", what, remedy).of(key.clone()));
-                    BTreeMap::from([(within(&key.namespace, ""), String::new())])
-                }),
-            };
+            let pods = selected(budget.spec.selector.as_ref(), &key.namespace).unwrap_or_else(|what| {
+                let remedy = "mend it; until then it protects every pod of its namespace";
+                problems.push(Fault::ignored("spec.selector", what, remedy).of(key.clone()));
+                PodSelector { namespaces: Some([key.namespace.clone()].into()), labels: Vec::new() }
+            });
             let allowed = u32::try_from(budget.status.disruptions_allowed.max(0)).unwrap_or(u32::MAX);
-            budgets.insert(key.path(), Budget { match_labels, allowed });
+            budgets.insert(key.path(), Budget { pods, allowed });
         }
         self.problems.retain(|source, _| !matches!(source, Source::Budget(_)));
         for problem in problems {
@@ -118,7 +116,7 @@ impl World {
         }
         // The engine cannot forget a budget; one that protects nobody is as good.
         for name in self.told.budgets.keys() {
-            let nobody = Budget { match_labels: BTreeMap::new(), allowed: u32::MAX };
+            let nobody = Budget { pods: PodSelector::nobody(), allowed: u32::MAX };
             budgets.entry(name.clone()).or_insert(nobody);
         }
         budgets
@@ -270,9 +268,8 @@ impl World {
             node_keys: levels.chain(self.node_keys.0.keys()).chain(self.volumes.node_keys()).cloned().collect(),
             pod_keys: budgets
                 .values()
-                .flat_map(|one| one.match_labels.keys())
-                .chain(self.pod_keys.0.keys())
-                .cloned()
+                .flat_map(|one| pod_keys(&one.pods))
+                .chain(self.pod_keys.0.keys().cloned())
                 .collect(),
         };
         if asked.node_keys != self.asked.node_keys {
@@ -339,6 +336,15 @@ impl World {
                 (Some(NodeSpec { name: name.to_owned(), shape }), faults.into_iter().map(told).collect())
             }
         }
+    }
+
+    /// The namespaces whose labels meet all of it.
+    fn namespaces_like(&self, asked: &[Requirement]) -> BTreeSet<String> {
+        let all = self.store.of_kind(Kind::Namespace).filter_map(|(key, object)| match &object.body {
+            Body::Namespace(namespace) => Some((key, &namespace.metadata.labels)),
+            _ => None,
+        });
+        all.filter(|(_, labels)| asked.iter().all(|one| one.is_met(labels))).map(|(key, _)| key.name.clone()).collect()
     }
 
     fn compare_pods(&mut self, telling: &mut Telling) {
@@ -418,7 +424,7 @@ impl World {
         }
         let asked = |name: &str| self.asked.pod_keys.contains(name);
         let named = |hostname: &str| self.hostnames.get(hostname).cloned().unwrap_or_default();
-        let mut terms = reading.terms(pod, asked, named);
+        let mut terms = reading.terms(pod, asked, named, |labels| self.namespaces_like(labels));
         if volumes.is_some() {
             terms.get_or_insert_default().volumes = volumes;
         }

@@ -28,6 +28,7 @@ impl World {
                 Kind::Namespace => {
                     let in_it = self.members.keys().filter(|gang| gang.namespace() == key.name);
                     self.dirty.gangs.extend(in_it.cloned());
+                    self.dirty.pods.extend(self.by_namespaces.iter().cloned());
                 }
                 Kind::PodGroup(convention) => {
                     let Key { namespace, name, .. } = key;
@@ -127,7 +128,12 @@ impl World {
             if there { self.node_keys.add(name) } else { self.node_keys.remove(name) }
         }
         for name in view.reading.pod_keys() {
-            if there { self.pod_keys.add(name) } else { self.pod_keys.remove(name) }
+            if there { self.pod_keys.add(&name) } else { self.pod_keys.remove(&name) }
+        }
+        if there && view.reading.looks_at_namespaces() {
+            self.by_namespaces.insert(key.clone());
+        } else {
+            self.by_namespaces.remove(key);
         }
     }
 

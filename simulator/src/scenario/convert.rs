@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_engine::cluster::{GpuIndexes, Member};
 use berth_engine::filter::affinity::{PodTerms, Term};
-use berth_engine::filter::labels::{self, Test};
+use berth_engine::filter::labels::{self, PodSelector, Test};
 use berth_engine::filter::node_affinity::{NodeTerm, ask_for_names};
 use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::filter::spread::Spread;
@@ -89,7 +89,7 @@ fn quota(quota: format::Quota) -> Quota {
 /// A disruption budget, given how many tasks it protects and how many of them run.
 pub(super) fn budget(budget: &DisruptionBudget, members: usize, running: usize) -> Budget {
     let allowed = u32::try_from(running.saturating_sub(budget.needed(members))).unwrap_or(u32::MAX);
-    Budget { match_labels: budget.match_labels.clone(), allowed }
+    Budget { pods: selector(&budget.match_labels), allowed }
 }
 
 /// For how long a gang may be below its minimum.
@@ -139,7 +139,7 @@ pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
         node_names: task.node_names.as_ref().map(|names| names.iter().cloned().collect()),
         node_affinity: affinity.into_iter().filter(|_| by_name).collect(),
         namespace: String::new(),
-        spread: task.topology_spread.iter().map(spread).collect(),
+        spread: task.topology_spread.iter().map(|one| spread(one, task)).collect(),
         labels: task.labels.clone(),
         affinity: task.pod_affinity.iter().map(term).collect(),
         anti_affinity: task.pod_anti_affinity.iter().map(term).collect(),
@@ -157,7 +157,7 @@ pub(super) fn pod(task: &Task, gang: GangId) -> PodSpec {
 }
 
 fn term(term: &PodAffinity) -> Term {
-    Term { topology_key: term.topology_key.clone(), match_labels: term.match_labels.clone() }
+    Term { topology_key: term.topology_key.clone(), pods: selector(&term.match_labels) }
 }
 
 fn shape(task: &Task) -> PodShape {
@@ -202,14 +202,20 @@ fn test(asked: &format::Requirement) -> Test {
     }
 }
 
-fn spread(spread: &format::Spread) -> Spread {
+/// Tasks are all in one namespace, which has no name.
+fn selector(labels: &format::Labels) -> PodSelector {
+    PodSelector::equal("", labels)
+}
+
+fn spread(spread: &format::Spread, task: &Task) -> Spread {
+    let own = spread.match_label_keys.iter().filter_map(|key| Some((key.clone(), task.labels.get(key)?.clone())));
+    let mut pods = selector(&spread.match_labels);
+    pods.labels.extend(own.map(|(key, value)| labels::Requirement::equal(&key, &value)));
     Spread {
         topology_key: spread.topology_key.clone(),
         max_skew: spread.max_skew,
         min_domains: spread.min_domains.unwrap_or(1),
-        match_labels: spread.match_labels.clone(),
-        match_expressions: Vec::new(),
-        match_label_keys: spread.match_label_keys.clone(),
+        pods,
         honor_affinity: !spread.ignore_affinity,
         honor_taints: spread.honor_taints,
     }

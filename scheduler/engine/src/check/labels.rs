@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::{NodeShape, PodShape};
 use crate::filter::affinity::PodTerms;
-use crate::filter::labels::{Requirement, Test};
+use crate::filter::labels::{PodSelector, Requirement, Test};
 
 /// Does a node meet the node affinity of a pod, that of its shape and that of its terms?
 pub(super) fn is_affine(name: &str, node: &NodeShape, pod: &PodShape, terms: Option<&PodTerms>) -> bool {
@@ -15,6 +15,13 @@ pub(super) fn is_affine(name: &str, node: &NodeShape, pod: &PodShape, terms: Opt
             term.labels.len() + term.names.len() > 0 && !wrong_name && all_hold(&term.labels, &node.labels)
         })
     })
+}
+
+/// Does the selector speak of a pod with these terms?
+pub(super) fn speaks_of(selector: &PodSelector, terms: Option<&PodTerms>) -> bool {
+    let Some(PodTerms { namespace, labels, .. }) = terms else { return false };
+    let in_it = selector.namespaces.iter().all(|names| names.iter().any(|name| name == namespace));
+    in_it && all_hold(&selector.labels, labels)
 }
 
 /// Do the labels meet all of it?

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::labels::is_affine;
+use super::labels::{is_affine, speaks_of};
 use super::ledger::{Ledger, Spot, Stand};
 use super::load::{lines, misfit};
 use super::plan::{Given, Step};
@@ -139,22 +139,24 @@ pub(super) fn apart(step: &Step<'_, '_>) -> Vec<String> {
         // Company is wanted when a place is decided on, not when a promise is kept.
         let kept = step.ledger.pod(pod).is_some_and(|pod| step.keeps_promises(pod.gang));
         let wanted = terms(step.ledger, pod).filter(|_| !kept);
-        for term in wanted.map_or(&[][..], |terms| &terms.affinity) {
-            // Who is in no domain of the term is nobody's company; whoever wants company must be in one.
-            let here = |node| share(step.ledger, term, node, node);
-            let fitting = around(step.ledger, pod).filter(|(other, _)| fits(step.ledger, term, *other));
-            let matching: Vec<(PodId, NodeId)> = fitting.filter(|(_, there)| here(*there)).collect();
-            if matching.iter().any(|(_, there)| share(step.ledger, term, node, *there)) {
-                continue;
-            }
-            // The first of its kind may start in any domain; of several that start together none is the first.
-            if here(node) && fits(step.ledger, term, pod) && matching.is_empty() {
-                continue;
-            }
+        let wanted = wanted.map_or(&[][..], |terms| &terms.affinity);
+        if !is_in_company(step.ledger, wanted, pod, node) {
             wrong.push(format!("{name} is put on {}, with nobody it must be with", step.ledger.node_name(node)));
         }
     }
     wrong
+}
+
+/// Is a pod on this node with those it must be with: in each domain somebody of whom all the terms speak?
+fn is_in_company(ledger: &Ledger<'_>, wanted: &[Term], pod: PodId, node: NodeId) -> bool {
+    let speak = |of: PodId| wanted.iter().all(|term| fits(ledger, term, of));
+    let company: Vec<NodeId> = around(ledger, pod).filter(|(other, _)| speak(*other)).map(|(_, there)| there).collect();
+    let with = |term: &Term, one: NodeId| company.iter().any(|there| share(ledger, term, one, *there));
+    // Who is in no domain of a term is nobody's company in it; whoever wants company must be in one.
+    let alone = company.iter().all(|there| !wanted.iter().any(|term| share(ledger, term, *there, *there)));
+    // The first of its kind may start in any domain; of several that start together none is the first.
+    let first = alone && speak(pod) && wanted.iter().all(|term| share(ledger, term, node, node));
+    first || wanted.iter().all(|term| with(term, node))
 }
 
 /// Who must not be in a domain with a pod on this node, by its own terms or by theirs.
@@ -179,8 +181,7 @@ fn terms<'l>(ledger: &Ledger<'l>, pod: PodId) -> Option<&'l PodTerms> {
 
 /// Does the term speak of the pod?
 fn fits(ledger: &Ledger<'_>, term: &Term, pod: PodId) -> bool {
-    let has = |(key, value)| terms(ledger, pod).is_some_and(|terms| terms.labels.get(key) == Some(value));
-    !term.match_labels.is_empty() && term.match_labels.iter().all(has)
+    speaks_of(&term.pods, terms(ledger, pod))
 }
 
 /// Are two nodes in one domain of the term?

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::labels::{all_hold, is_affine};
+use super::labels::{is_affine, speaks_of};
 use super::ledger::Ledger;
 use super::places::untolerated;
 use super::plan::Step;
 use crate::cluster::NodeShape;
-use crate::filter::affinity::PodTerms;
+use crate::filter::affinity::{PodTerms, Term};
 use crate::filter::spread::Spread;
 use crate::units::{NodeId, PodId};
 
@@ -32,25 +32,28 @@ pub(super) fn uneven(step: &Step<'_, '_>) -> Vec<String> {
 /// Does a pod make a difference to how evenly another one's like are spread?
 pub(super) fn matters(ledger: &Ledger<'_>, pod: PodId, to: PodId) -> bool {
     let both = terms(ledger, to).zip(terms(ledger, pod));
-    both.is_some_and(|(to, pod)| to.spread.iter().any(|spread| speaks_of(spread, to, pod)))
+    both.is_some_and(|(to, pod)| to.spread.iter().any(|spread| speaks_of(&spread.pods, Some(pod))))
 }
 
 fn is_kept(ledger: &Ledger<'_>, pod: PodId, terms: &PodTerms, spread: &Spread, on: NodeId) -> bool {
-    let value = |shape: &NodeShape| shape.labels.get(&spread.topology_key).cloned();
+    let value = |node: NodeId| match ledger.facts.cluster().nodes().get(&node) {
+        Some(known) if spread.topology_key == Term::NODE => Some(known.name.clone()),
+        _ => ledger.node(node)?.labels.get(&spread.topology_key).cloned(),
+    };
+    let has = |shape: &NodeShape, key: &String| key == Term::NODE || shape.labels.contains_key(key);
     let mut domains: BTreeMap<String, u64> = BTreeMap::new();
     for (&node, known) in ledger.facts.cluster().nodes() {
         let Some(shape) = ledger.node(node) else { continue };
-        let labelled = terms.spread.iter().all(|other| shape.labels.contains_key(&other.topology_key));
-        let Some(domain) = value(shape).filter(|_| labelled && makes_a_domain(ledger, pod, spread, &known.name, shape))
+        let labelled = terms.spread.iter().all(|other| has(shape, &other.topology_key));
+        let Some(domain) = value(node).filter(|_| labelled && makes_a_domain(ledger, pod, spread, &known.name, shape))
         else {
             continue;
         };
         let here = ledger.on_node(node).filter(|other| ledger.stand(*other).later().is_some_and(|at| at.node == node));
-        let like =
-            here.filter(|other| self::terms(ledger, *other).is_some_and(|other| speaks_of(spread, terms, other)));
+        let like = here.filter(|other| speaks_of(&spread.pods, self::terms(ledger, *other)));
         *domains.entry(domain).or_default() += like.count() as u64;
     }
-    let Some(domain) = ledger.node(on).and_then(value) else { return false };
+    let Some(domain) = value(on) else { return false };
     let enough = domains.len() >= spread.min_domains as usize;
     let least = domains.values().copied().min().filter(|_| enough).unwrap_or(0);
     let here = domains.get(&domain).copied().unwrap_or(0);
@@ -62,16 +65,6 @@ fn makes_a_domain(ledger: &Ledger<'_>, pod: PodId, spread: &Spread, name: &str, 
     let selected = pod.shape.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let affine = selected && is_affine(name, node, &pod.shape, pod.terms.as_deref());
     (affine || !spread.honor_affinity) && !(spread.honor_taints && untolerated(node, &pod.shape).is_some())
-}
-
-fn speaks_of(spread: &Spread, own: &PodTerms, other: &PodTerms) -> bool {
-    let shared: Vec<&String> = spread.match_label_keys.iter().filter(|key| own.labels.contains_key(*key)).collect();
-    let nothing_asked = spread.match_labels.len() + spread.match_expressions.len() + shared.len() == 0;
-    !nothing_asked
-        && own.namespace == other.namespace
-        && spread.match_labels.iter().all(|(key, value)| other.labels.get(key) == Some(value))
-        && shared.iter().all(|key| other.labels.get(*key) == own.labels.get(*key))
-        && all_hold(&spread.match_expressions, &other.labels)
 }
 
 fn terms<'l>(ledger: &Ledger<'l>, pod: PodId) -> Option<&'l PodTerms> {

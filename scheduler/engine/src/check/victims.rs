@@ -204,9 +204,8 @@ pub(super) fn over_budget<'p>(before: &State, disrupted: impl Iterator<Item = &'
     let mut wrong = Vec::new();
     for (name, budget) in &before.budgets {
         let protected = |pod: &&PodId| {
-            let labels = before.pods().get(*pod).and_then(|pod| pod.terms.as_deref()).map(|terms| &terms.labels);
-            let has = |(key, value)| labels.is_some_and(|labels| labels.get(key) == Some(value));
-            !budget.match_labels.is_empty() && budget.match_labels.iter().all(has)
+            let terms = before.pods().get(*pod).and_then(|pod| pod.terms.as_deref());
+            super::labels::speaks_of(&budget.pods, terms)
         };
         let hit = disrupted.clone().filter(protected).count();
         if hit > budget.allowed as usize {

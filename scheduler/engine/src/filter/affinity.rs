@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::labels::{PodSelector, Test};
 use super::node_affinity::{self, NodeTerm};
 use super::spread::{Spread, keep_even};
 use super::volumes::{VolumeTerms, keep_reachable};
@@ -19,15 +20,15 @@ pub struct PodTerms {
     /// Required node affinity in which some term asks for a node's name: the node must meet one of these; empty = none is
     /// asked for. Without names it belongs to the pod's shape.
     pub node_affinity: Vec<NodeTerm>,
-    /// The namespace it is in: topology spread counts pods of this one only.
+    /// The namespace it is in, which others' terms and disruption budgets look at.
     pub namespace: String,
     /// How its like must be spread over domains.
     pub spread: Vec<Spread>,
     /// Its own labels, which others' terms and disruption budgets look at.
     pub labels: BTreeMap<String, String>,
-    /// It must share a domain with a pod that matches, for each of these.
+    /// It must share a domain of each of these with a pod that all of them mean.
     pub affinity: Vec<Term>,
-    /// It must not share a domain with a pod that matches, for each of these.
+    /// It must not share a domain of any of these with a pod that it means.
     pub anti_affinity: Vec<Term>,
     /// What its volumes ask, if they ask for anything.
     pub volumes: Option<Arc<VolumeTerms>>,
@@ -37,6 +38,22 @@ impl PodTerms {
     fn names_nodes(&self) -> bool {
         self.node_names.is_some() || !self.node_affinity.is_empty()
     }
+
+    /// The only nodes it may use, where it names some: in so many words, or in every term of its node affinity.
+    fn named(&self) -> Option<BTreeSet<&String>> {
+        if let Some(names) = &self.node_names {
+            return Some(names.iter().collect());
+        }
+        let of_term = |term: &'_ NodeTerm| term.names.iter().position(|test| matches!(test, Test::In(_)));
+        let mut all = BTreeSet::new();
+        for term in &self.node_affinity {
+            match of_term(term).map(|at| &term.names[at]) {
+                Some(Test::In(names)) => all.extend(names),
+                _ => return None,
+            }
+        }
+        (!self.node_affinity.is_empty()).then_some(all)
+    }
 }
 
 /// A set of pods and the domain that is to be shared with them, or not.
@@ -44,8 +61,8 @@ impl PodTerms {
 pub struct Term {
     /// A node label, or [`Term::NODE`] for the node itself.
     pub topology_key: String,
-    /// All of these labels; none match nobody.
-    pub match_labels: BTreeMap<String, String>,
+    /// The pods that are meant.
+    pub pods: PodSelector,
 }
 
 impl Term {
@@ -53,7 +70,7 @@ impl Term {
     pub const NODE: &'static str = "node";
 
     fn matches(&self, pod: &Pod) -> bool {
-        pod.terms.as_ref().is_some_and(|terms| matches(&self.match_labels, &terms.labels))
+        pod.is_meant_by(&self.pods)
     }
 
     fn domain<'a>(&self, node: NodeId, shape: &'a NodeShape) -> Option<(Option<NodeId>, &'a str)> {
@@ -64,16 +81,18 @@ impl Term {
     }
 }
 
-/// Are all the wanted labels there? Nothing wanted matches nothing, as in a PodDisruptionBudget without selector.
-pub(crate) fn matches(wanted: &BTreeMap<String, String>, labels: &BTreeMap<String, String>) -> bool {
-    !wanted.is_empty() && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+impl Pod {
+    /// Does a selector mean this pod? One without terms is of no namespace that anybody could mean.
+    pub(crate) fn is_meant_by(&self, selector: &PodSelector) -> bool {
+        self.terms.as_ref().is_some_and(|terms| selector.means(&terms.namespace, &terms.labels))
+    }
 }
 
 /// The nodes of `scope` (all for `None`) that the pod's terms and those of the pods around leave; `None` where they leave
 /// all. Pods that were told to stop count as gone.
 pub(crate) fn narrow(state: &State, id: PodId, pod: &Pod, scope: Option<&[NodeId]>) -> Option<Vec<NodeId>> {
     let terms = pod.terms.as_deref();
-    let repelled = !state.repelling.is_empty() && terms.is_some_and(|terms| !terms.labels.is_empty());
+    let repelled = !state.repelling.is_empty() && terms.is_some();
     let restricted = terms.is_some_and(|terms| {
         terms.volumes.is_some()
             || terms.names_nodes()
@@ -111,9 +130,8 @@ pub(crate) fn anywhere_near(
 /// The nodes of `scope` that the pod names; all of them where it names none. Ascending.
 pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<NodeId> {
     let terms = pod.terms.as_deref();
-    let named = terms.and_then(|terms| terms.node_names.as_ref());
-    let mut nodes: Vec<NodeId> = match (named, scope) {
-        (Some(names), _) => names.iter().filter_map(|name| state.names.get(name).copied()).collect(),
+    let mut nodes: Vec<NodeId> = match (terms.and_then(PodTerms::named), scope) {
+        (Some(names), _) => names.into_iter().filter_map(|name| state.names.get(name).copied()).collect(),
         (None, Some(scope)) => scope.to_vec(),
         (None, None) => state.cluster.nodes().keys().copied().collect(),
     };
@@ -127,6 +145,11 @@ pub(crate) fn named(state: &State, pod: &Pod, scope: Option<&[NodeId]>) -> Vec<N
     nodes
 }
 
+/// Does the pod name the node, if it names any?
+pub(crate) fn is_named(pod: &Pod, node: &str) -> bool {
+    pod.terms.as_deref().and_then(|terms| terms.node_names.as_ref()).is_none_or(|names| names.contains(node))
+}
+
 /// Does the node meet what the pod's terms ask of nodes by label or name?
 pub(crate) fn meets_node_affinity(state: &State, terms: &PodTerms, node: NodeId) -> bool {
     let known = state.cluster.nodes().get(&node).zip(state.cluster.state(node));
@@ -135,22 +158,37 @@ pub(crate) fn meets_node_affinity(state: &State, terms: &PodTerms, node: NodeId)
 
 /// Keeps the nodes on which the pod is near to those it must be near to.
 pub(crate) fn keep_near(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
-    for term in pod.terms.as_deref().map_or(&[][..], |terms| &terms.affinity) {
-        let near = domains(state, id, term, |other| term.matches(other));
-        // The first of a group that wants to be with its own kind may start in any domain.
-        let first = near.is_empty() && term.matches(pod);
-        nodes.retain(
-            |node| if first { domain_of(state, *node, term).is_some() } else { holds(state, *node, term, &near) },
-        );
+    let terms = pod.terms.as_deref().map_or(&[][..], |terms| &terms.affinity);
+    if terms.is_empty() {
+        return;
     }
+    let meant = |other: &Pod| terms.iter().all(|term| term.matches(other));
+    let near: Vec<BTreeSet<Domain>> = terms.iter().map(|term| domains(state, id, term, meant)).collect();
+    // The first of a group that wants to be with its own kind may start in any domain.
+    let first = near.iter().all(BTreeSet::is_empty) && meant(pod);
+    let may = |node: NodeId, term: &Term, near: &BTreeSet<Domain>| match first {
+        true => domain_of(state, node, term).is_some(),
+        false => holds(state, node, term, near),
+    };
+    nodes.retain(|node| terms.iter().zip(&near).all(|(term, near)| may(*node, term, near)));
 }
 
 /// Keeps the nodes on which the pod is away from those it must be away from, and from those who want it away.
 pub(crate) fn keep_apart(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
+    keep_away(state, id, pod, nodes);
+    keep_unwanted(state, id, pod, nodes);
+}
+
+/// Keeps the nodes on which the pod is away from those it must be away from.
+pub(crate) fn keep_away(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
     for term in pod.terms.as_deref().map_or(&[][..], |terms| &terms.anti_affinity) {
         let taken = domains(state, id, term, |other| term.matches(other));
         nodes.retain(|node| !holds(state, *node, term, &taken));
     }
+}
+
+/// Keeps the nodes on which the pod is away from those who want it away.
+fn keep_unwanted(state: &State, id: PodId, pod: &Pod, nodes: &mut Vec<NodeId>) {
     for other in state.repelling.iter().filter(|other| **other != id) {
         let theirs = state.pods.get(other).and_then(|other| other.terms.as_deref());
         for term in theirs.map_or(&[][..], |terms| &terms.anti_affinity).iter().filter(|term| term.matches(pod)) {

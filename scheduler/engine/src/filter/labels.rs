@@ -1,5 +1,5 @@
-//! What may be asked of labels beyond equality, as in Kubernetes' selectors and node affinity. Owns the operators; does not know
-//! whose labels they are.
+//! What may be asked of labels, as in Kubernetes' selectors and node affinity, and which pods a selector means. Owns the
+//! operators; does not know who asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,9 +29,45 @@ pub enum Test {
     Lt(i64),
 }
 
+/// Which pods are meant: those of some namespaces whose labels meet all of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodSelector {
+    /// Those in one of these; `None` = in any.
+    pub namespaces: Option<BTreeSet<String>>,
+    /// What is asked of their labels; nothing = everybody is meant.
+    pub labels: Vec<Requirement>,
+}
+
+impl PodSelector {
+    /// The selector that means nobody: what Kubernetes understands where there is none.
+    pub fn nobody() -> Self {
+        PodSelector { namespaces: Some(BTreeSet::new()), labels: Vec::new() }
+    }
+
+    /// Pods of one namespace with all of these labels; with none of them, nobody.
+    pub fn equal(namespace: &str, labels: &BTreeMap<String, String>) -> Self {
+        if labels.is_empty() {
+            return PodSelector::nobody();
+        }
+        let asked = |(key, value): (&String, &String)| Requirement::equal(key, value);
+        PodSelector { namespaces: Some([namespace.to_owned()].into()), labels: labels.iter().map(asked).collect() }
+    }
+
+    /// Is a pod of this namespace with these labels meant?
+    pub(crate) fn means(&self, namespace: &str, labels: &BTreeMap<String, String>) -> bool {
+        self.namespaces.as_ref().is_none_or(|names| names.contains(namespace))
+            && self.labels.iter().all(|asked| asked.is_met(labels))
+    }
+}
+
 impl Requirement {
+    /// A label of this value.
+    pub fn equal(key: &str, value: &str) -> Self {
+        Requirement { key: key.to_owned(), test: Test::In([value.to_owned()].into()) }
+    }
+
     /// Do these labels meet it?
-    pub(crate) fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn is_met(&self, labels: &BTreeMap<String, String>) -> bool {
         self.test.passes(labels.get(&self.key).map(String::as_str))
     }
 }
@@ -83,6 +119,29 @@ mod tests {
         ];
         for (test, value, passes) in cases {
             assert_eq!(test.passes(value), passes, "{test:?} on {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_selector_means_pods_by_namespace_and_by_all_it_asks() {
+        let labels = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        let web = labels(&[("app", "web"), ("tier", "front")]);
+        let anywhere = |labels| PodSelector { namespaces: None, labels };
+        let not_old = Requirement { key: "app".into(), test: Test::NotIn(["old".to_owned()].into()) };
+        let cases = [
+            ("equal labels", PodSelector::equal("a", &labels(&[("app", "web")])), true),
+            ("another namespace", PodSelector::equal("b", &labels(&[("app", "web")])), false),
+            ("one label of two", PodSelector::equal("a", &labels(&[("app", "web"), ("tier", "back")])), false),
+            ("no labels", PodSelector::equal("a", &BTreeMap::new()), false),
+            ("nobody", PodSelector::nobody(), false),
+            ("everybody", anywhere(vec![]), true),
+            ("all it asks", anywhere(vec![not_old.clone(), Requirement::equal("tier", "front")]), true),
+            ("not all it asks", anywhere(vec![not_old, Requirement::equal("tier", "back")]), false),
+        ];
+        for (case, selector, meant) in cases {
+            assert_eq!(selector.means("a", &web), meant, "{case}");
         }
     }
 }

@@ -49,13 +49,15 @@ pub enum Constraint {
     Spread,
     /// Those are not near whom the pod must be near to.
     PodAffinity,
-    /// Somebody is near whom the pod must be away from, or who wants it away.
+    /// Somebody is near whom the pod must be away from.
     PodAntiAffinity,
+    /// Somebody is near who wants the pod away.
+    Unwanted,
 }
 
 impl Constraint {
     /// Every constraint, in the order they are tried.
-    pub const ALL: [Constraint; 25] = [
+    pub const ALL: [Constraint; 26] = [
         Constraint::Cordon,
         Constraint::Taint,
         Constraint::NodeSelector,
@@ -81,6 +83,7 @@ impl Constraint {
         Constraint::Spread,
         Constraint::PodAffinity,
         Constraint::PodAntiAffinity,
+        Constraint::Unwanted,
     ];
 }
 
@@ -138,6 +141,7 @@ impl fmt::Display for Constraint {
             Constraint::Spread => write!(f, "where it would be spread too unevenly"),
             Constraint::PodAffinity => write!(f, "without the pods it must be near to"),
             Constraint::PodAntiAffinity => write!(f, "with pods it must be away from"),
+            Constraint::Unwanted => write!(f, "with pods that want it away"),
         }
     }
 }

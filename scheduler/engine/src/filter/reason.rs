@@ -11,14 +11,15 @@ use crate::decision::Unplaceable;
 const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
 
 impl Constraint {
-    /// What kube-scheduler 1.37 says of a node that this rules out for the pod. It knows node names, GPU models and MIG
-    /// strategies as node affinity only, and shares of GPUs not at all: these are called by the annotation that asks for
-    /// them.
+    /// What kube-scheduler 1.37 says of a node that this rules out for the pod. It knows GPU models and MIG strategies as
+    /// node affinity only, and shares of GPUs not at all: these are called by the annotation that asks for them. Where node
+    /// affinity names nodes, it does not look at the others, and says so in words of its own.
     pub fn kubernetes_reason(self, pod: &PodShape) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Constraint::Cordon => "node(s) were unschedulable",
             Constraint::Taint => "node(s) had untolerated taint(s)",
-            Constraint::NodeSelector | Constraint::NodeName | Constraint::GpuModel | Constraint::Mig => NODE_AFFINITY,
+            Constraint::NodeName => "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+            Constraint::NodeSelector | Constraint::GpuModel | Constraint::Mig => NODE_AFFINITY,
             Constraint::HostPorts => "node(s) didn't have free ports for the requested pod ports",
             Constraint::Lack(resource) => return lack(resource, pod),
             Constraint::Volume(rule) => volume(rule),
@@ -26,6 +27,7 @@ impl Constraint {
             Constraint::Spread => "node(s) didn't match pod topology spread constraints",
             Constraint::PodAffinity => "node(s) didn't match pod affinity rules",
             Constraint::PodAntiAffinity => "node(s) didn't match pod anti-affinity rules",
+            Constraint::Unwanted => "node(s) didn't satisfy existing pods anti-affinity rules",
         })
     }
 }
@@ -96,7 +98,8 @@ mod tests {
             ),
             (
                 vec![(Constraint::NodeSelector, 1), (Constraint::NodeName, 2), (Constraint::GpuModel, 4)],
-                "0/12 nodes are available: 7 node(s) didn't match Pod's node affinity/selector.",
+                "0/12 nodes are available: 2 node(s) didn't satisfy plugin(s) [NodeAffinity], 5 node(s) didn't match Pod's \
+                 node affinity/selector.",
             ),
             (
                 vec![(Constraint::Cordon, 1), (Constraint::Lack(Resource::Mig), 2)],

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::affinity::{PodTerms, meets_node_affinity};
-use super::labels::Requirement;
+use super::affinity::{PodTerms, Term, meets_node_affinity};
+use super::labels::PodSelector;
 use super::{Constraint, node_affinity, taints};
 use crate::cluster::{NodeShape, PodShape};
 use crate::gang::Stage;
@@ -15,19 +15,15 @@ use crate::units::{NodeId, PodId};
 /// A topology spread constraint with `whenUnsatisfiable: DoNotSchedule`. Those with `ScheduleAnyway` rule nothing out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spread {
-    /// The node label whose values are the domains; nodes without it are ruled out.
+    /// The node label whose values are the domains; nodes without it are ruled out. Or [`Term::NODE`] for the node itself.
     pub topology_key: String,
     /// How many pods at most the pod's domain may be ahead of the emptiest one; at least 1.
     pub max_skew: u32,
     /// While there are fewer domains, the emptiest counts as empty; at least 1, which is what Kubernetes takes for nothing
     /// said.
     pub min_domains: u32,
-    /// The pods that count, of the pod's own namespace: those with all of these labels.
-    pub match_labels: BTreeMap<String, String>,
-    /// And those whose labels meet all of this. With neither labels nor expressions nobody counts.
-    pub match_expressions: Vec<Requirement>,
-    /// Labels in which those that count must be equal to the pod, where it has them.
-    pub match_label_keys: Vec<String>,
+    /// The pods that count.
+    pub pods: PodSelector,
     /// Only nodes that the pod's selector and node affinity allow make domains (`nodeAffinityPolicy: Honor`, the default).
     pub honor_affinity: bool,
     /// Only nodes whose taints the pod tolerates make domains (`nodeTaintsPolicy: Honor`, not the default).
@@ -35,17 +31,15 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Does the pod with these terms count, for the one that is spread?
-    fn counts(&self, own: &PodTerms, other: &PodTerms) -> bool {
-        let mut keys = self.match_label_keys.iter().filter_map(|key| Some((key, own.labels.get(key)?))).peekable();
-        let asks = !self.match_labels.is_empty() || !self.match_expressions.is_empty() || keys.peek().is_some();
-        asks && own.namespace == other.namespace
-            && self.match_labels.iter().chain(keys).all(|(key, value)| other.labels.get(key) == Some(value))
-            && self.match_expressions.iter().all(|asked| asked.is_met(&other.labels))
+    fn domain<'s>(&self, state: &'s State, node: NodeId) -> Option<&'s str> {
+        if self.topology_key == Term::NODE {
+            return state.cluster.nodes().get(&node).map(|node| node.name.as_str());
+        }
+        state.cluster.state(node)?.shape.labels.get(&self.topology_key).map(String::as_str)
     }
 
     fn looks_at(&self, state: &State, pod: &PodShape, terms: &PodTerms, node: NodeId, shape: &NodeShape) -> bool {
-        let has_all = terms.spread.iter().all(|one| shape.labels.contains_key(&one.topology_key));
+        let has_all = terms.spread.iter().all(|one| one.domain(state, node).is_some());
         let affine = || node_affinity::allows(shape, pod) && meets_node_affinity(state, terms, node);
         has_all && (!self.honor_affinity || affine()) && (!self.honor_taints || taints::allow(shape, pod))
     }
@@ -66,29 +60,26 @@ impl<'s> Evenness<'s> {
     fn of(state: &'s State, id: PodId, pod: &'s Pod, to_come: &[PodId]) -> Vec<Self> {
         let Some(terms) = pod.terms.as_deref() else { return Vec::new() };
         let one = |spread: &'s Spread| {
-            let counts = |other: PodId| {
-                let other = state.pods.get(&other).and_then(|other| other.terms.as_deref());
-                other.is_some_and(|other| spread.counts(terms, other))
-            };
+            let counts = |other: PodId| state.pods.get(&other).is_some_and(|other| other.is_meant_by(&spread.pods));
             let mut others: BTreeMap<&str, u64> = BTreeMap::new();
             for (node, known) in state.cluster.nodes() {
                 let shape = state.cluster.state(*node).map(|of| &*of.shape);
                 let shape = shape.filter(|shape| spread.looks_at(state, &pod.shape, terms, *node, shape));
-                let Some(domain) = shape.and_then(|shape| shape.labels.get(&spread.topology_key)) else { continue };
+                let Some(domain) = shape.and_then(|_| spread.domain(state, *node)) else { continue };
                 let there = known.pods.iter().filter(|other| **other != id && stays(state, **other) && counts(**other));
                 *others.entry(domain).or_default() += there.count() as u64;
             }
             let to_come = to_come.iter().filter(|other| counts(**other)).count() as u64;
-            Evenness { spread, others, own: spread.counts(terms, terms).into(), to_come }
+            Evenness { spread, others, own: pod.is_meant_by(&spread.pods).into(), to_come }
         };
         terms.spread.iter().map(one).collect()
     }
 
-    fn rejects(&self, node: &NodeShape) -> Option<Constraint> {
-        let Some(domain) = node.labels.get(&self.spread.topology_key) else { return Some(Constraint::SpreadLabel) };
-        let here = self.others.get(domain.as_str()).unwrap_or(&0) + self.own;
+    fn rejects(&self, state: &State, node: NodeId) -> Option<Constraint> {
+        let Some(domain) = self.spread.domain(state, node) else { return Some(Constraint::SpreadLabel) };
+        let here = self.others.get(domain).unwrap_or(&0) + self.own;
         let wanted_elsewhere = here.saturating_sub(self.spread.max_skew.into());
-        let others = self.others.iter().filter(|(other, _)| **other != domain.as_str());
+        let others = self.others.iter().filter(|(other, _)| **other != domain);
         let missing: u64 = others.map(|(_, count)| wanted_elsewhere.saturating_sub(*count)).sum();
         let too_few_domains = self.others.len() < self.spread.min_domains as usize && wanted_elsewhere > 0;
         (too_few_domains || missing > self.to_come).then_some(Constraint::Spread)
@@ -108,10 +99,7 @@ pub(crate) fn rejections<'s>(
     to_come: &[PodId],
 ) -> impl Fn(NodeId) -> Option<Constraint> + use<'s> {
     let all = Evenness::of(state, id, pod, to_come);
-    move |node| {
-        let shape = state.cluster.state(node).map(|of| &*of.shape);
-        shape.and_then(|shape| all.iter().find_map(|one| one.rejects(shape)))
-    }
+    move |node| all.iter().find_map(|one| one.rejects(state, node))
 }
 
 /// Keeps the nodes on which the pod's like are spread evenly enough.

@@ -1,7 +1,6 @@
 //! Disruption budgets: how many of the pods that carry some labels may still be disturbed. A set of victims spends what it
 //! takes when it is booked; looking at somebody spends nothing.
 
-use crate::filter::affinity;
 use crate::state::{Budget, State};
 use crate::units::PodId;
 
@@ -22,6 +21,5 @@ pub(super) fn spend<'p>(state: &mut State, pods: impl IntoIterator<Item = &'p Po
 }
 
 fn protected<'p>(state: &State, budget: &Budget, pods: impl Iterator<Item = &'p PodId>) -> usize {
-    let terms = pods.filter_map(|pod| state.pods.get(pod)?.terms.as_deref());
-    terms.filter(|terms| affinity::matches(&budget.match_labels, &terms.labels)).count()
+    pods.filter(|pod| state.pods.get(pod).is_some_and(|pod| pod.is_meant_by(&budget.pods))).count()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cluster::{Free, NodeState, Placement, PodShape, Shared};
 use crate::decision::{RuledOut, Unplaceable, WaitCause};
-use crate::filter::affinity::{self, keep_apart, keep_near};
+use crate::filter::affinity::{self, keep_apart, keep_away, keep_near};
 use crate::filter::{self, Constraint, Resource, spread, volumes};
 use crate::gang::{Chunk, Stage};
 use crate::placement::Placer;
@@ -103,7 +103,9 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     let uneven = spread::rejections(state, id, pod, &[]);
     let mut near = named.clone();
     keep_near(state, id, pod, &mut near);
-    let mut apart = near.clone();
+    let mut away = near.clone();
+    keep_away(state, id, pod, &mut away);
+    let mut apart = away.clone();
     keep_apart(state, id, pod, &mut apart);
     let has = |nodes: &[NodeId], node: &NodeId| nodes.binary_search(node).is_ok();
     let mut ruled_out: BTreeMap<Constraint, (usize, Option<u64>)> = BTreeMap::new();
@@ -111,10 +113,14 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     let nodes = state.cluster.nodes().keys();
     for (node, known) in nodes.clone().filter_map(|node| Some((node, state.cluster.state(*node)?))) {
         let mut hits = Vec::new();
-        if let Some(constraint) = filter::shape_rejection(&known.shape, &pod.shape) {
+        // kube-scheduler does not look at nodes that the pod does not name, if it names any.
+        let other = !affinity::is_named(pod, &state.cluster.nodes()[node].name);
+        if other {
+            hits.push((Constraint::NodeName, None));
+        } else if let Some(constraint) = filter::shape_rejection(&known.shape, &pod.shape) {
             hits.push((constraint, None));
         } else if !has(&named, node) {
-            hits.push((unnamed(state, pod, *node), None));
+            hits.push((Constraint::NodeSelector, None));
         } else {
             fits_when_empty |= filter::resources::fit(&known.shape, &Free::all_of(&known.shape), &pod.shape);
             hits = match filter::rejection(&known.shape, known.later(), &pod.shape) {
@@ -130,8 +136,10 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
                 hits.push((constraint, None));
             } else if hits.is_empty() && !has(&near, node) {
                 hits.push((Constraint::PodAffinity, None));
-            } else if hits.is_empty() && !has(&apart, node) {
+            } else if hits.is_empty() && !has(&away, node) {
                 hits.push((Constraint::PodAntiAffinity, None));
+            } else if hits.is_empty() && !has(&apart, node) {
+                hits.push((Constraint::Unwanted, None));
             }
         }
         for (constraint, miss) in hits {
@@ -142,12 +150,6 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     }
     let told = |(constraint, (nodes, nearest_miss))| RuledOut { constraint, nodes, nearest_miss };
     Unplaceable { nodes: nodes.len(), ruled_out: ruled_out.into_iter().map(told).collect(), fits_when_empty }
-}
-
-/// Which rule of the pod's own terms keeps it off the node?
-fn unnamed(state: &State, pod: &Pod, node: NodeId) -> Constraint {
-    let affine = pod.terms.as_deref().is_none_or(|terms| affinity::meets_node_affinity(state, terms, node));
-    if affine { Constraint::NodeName } else { Constraint::NodeSelector }
 }
 
 fn lacks(node: &NodeState, pod: &PodShape) -> Vec<(Constraint, Option<u64>)> {
