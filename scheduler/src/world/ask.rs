@@ -78,9 +78,10 @@ impl World {
         self.told.pods.get(key)?.nominated.as_deref()
     }
 
-    /// Has the engine told this pod to go?
-    pub(crate) fn is_evicted(&self, key: &Key) -> Option<PodId> {
-        self.told.pods.get(key).filter(|told| told.evicted).map(|told| told.id)
+    /// Does the engine hold a place for this very pod that no watch has shown it to have?
+    pub(super) fn is_booked(&self, key: &Key) -> bool {
+        let told = self.told.pods.get(key).filter(|told| matches!(told.at, At::Seat { stage: Stage::Placed, .. }));
+        told.zip(self.store.get(key)).is_some_and(|(told, object)| told.uid == object.uid)
     }
 
     /// When a pod was created.
@@ -170,7 +171,8 @@ impl World {
         fallen
     }
 
-    /// Would a node still take a pod that has been given a place there: is it open, and does it offer what its pods hold?
+    /// Would a node still take a pod that has been given a place there: is it open, does it offer what its pods
+    /// hold, and does it still have the labels?
     pub(crate) fn takes(&self, node: &str, pod: &Key) -> bool {
         let (Some((_, told)), Some(view)) = (self.told.nodes.get(node), self.views.get(pod)) else { return false };
         let agent = self.store.get(&Key::cluster(Kind::GpuNode, node)).and_then(|object| match &object.body {
@@ -188,6 +190,7 @@ impl World {
             || (!asked.mig.is_empty() && held.mig != offered.mig)
             || held.pods > offered.pods;
         let closed = offered.unschedulable && asked.tolerations.is_empty();
-        !short && !closed
+        let has = |(key, value): (&String, &String)| held.labels.get(key) == Some(value);
+        !short && !closed && asked.node_selector.iter().all(has)
     }
 }
