@@ -268,8 +268,8 @@ impl Driver {
     /// by [`Driver::finished`].
     pub fn step(&mut self, now: Timestamp) -> Vec<(CallId, Call)> {
         self.now = now;
-        self.absorb(now);
         self.look_after_due(now);
+        self.absorb(now);
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);

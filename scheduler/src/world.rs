@@ -250,6 +250,7 @@ impl World {
         if let At::Seat { node, .. } = &told.at {
             self.dirty.nodes.insert(node.clone());
         }
+        self.dirty.pods.insert(pod.clone());
         self.told.move_pod(pod, At::Waits);
         Some(Event::BindFailed { pod: id })
     }

@@ -78,6 +78,12 @@ impl World {
         self.told.pods.get(key)?.nominated.as_deref()
     }
 
+    /// Does the engine hold a place for this very pod that no watch has shown it to have?
+    pub(super) fn is_booked(&self, key: &Key) -> bool {
+        let told = self.told.pods.get(key).filter(|told| matches!(told.at, At::Seat { stage: Stage::Placed, .. }));
+        told.zip(self.store.get(key)).is_some_and(|(told, object)| told.uid == object.uid)
+    }
+
     /// When a pod was created.
     pub(crate) fn created(&self, key: &Key) -> Option<Timestamp> {
         match &self.store.get(key)?.body {
@@ -165,7 +171,8 @@ impl World {
         fallen
     }
 
-    /// Would a node still take a pod that has been given a place there: is it open, and does it offer what its pods hold?
+    /// Would a node still take a pod that has been given a place there: is it open, does it offer what its pods
+    /// hold, and does it still have the labels?
     pub(crate) fn takes(&self, node: &str, pod: &Key) -> bool {
         let (Some((_, told)), Some(view)) = (self.told.nodes.get(node), self.views.get(pod)) else { return false };
         let agent = self.store.get(&Key::cluster(Kind::GpuNode, node)).and_then(|object| match &object.body {
@@ -184,6 +191,7 @@ impl World {
             || (!asked.mig.is_empty() && held.mig != offered.mig)
             || held.pods > offered.pods;
         let closed = offered.unschedulable && asked.tolerations.is_empty();
-        !short && !closed
+        let has = |(key, value): (&String, &String)| held.labels.get(key) == Some(value);
+        !short && !closed && asked.node_selector.iter().all(has)
     }
 }

@@ -222,6 +222,10 @@ impl World {
         });
         let (stage, node) = match (bound, &booked) {
             (None, None) => return Ok(At::Waits),
+            // Told to go before it was known whether it has come: its place may be promised to others.
+            (None, Some((_, node, _, true))) if self.told.nodes.contains_key(*node) => {
+                (Stage::Evicted, (*node).clone())
+            }
             (None, Some((stage, node, _, _))) if self.told.nodes.contains_key(*node) => (*stage, (*node).clone()),
             (None, Some(_)) => return Ok(At::Waits),
             (Some((_, node)), Some((_, known, _, true))) if node == **known => (Stage::Evicted, node),
@@ -256,6 +260,13 @@ impl World {
         for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
             pod.nominated = None;
             events.push(Event::NominationExpired { pod: pod.id });
+        }
+        for gang in &self.told.haunted {
+            let ghosts = self.told.gangs.get_mut(gang).into_iter().flat_map(|gang| &mut gang.ghosts);
+            for ghost in ghosts.filter(|ghost| ghost.nominated.as_deref() == Some(node)) {
+                ghost.nominated = None;
+                events.push(Event::NominationExpired { pod: ghost.id });
+            }
         }
     }
 

@@ -209,9 +209,8 @@ async fn they_say_the_same_of_every_pod() {
     let mut court = Court::open(plane).await;
     let (mut tally, mut batch) = (Tally::default(), first);
     let started = Instant::now();
-    let goes_on = |tally: &Tally| {
-        tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < SHOWN_MAX
-    };
+    let goes_on =
+        |tally: &Tally| tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < SHOWN_MAX;
     while goes_on(&tally) {
         let cluster = Cluster::new(batch);
         court.set_up(&cluster).await;

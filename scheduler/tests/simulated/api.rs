@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use berth_scheduler::driver::{Call, Outcome};
-use berth_scheduler::{Change, Key, Kind, Object, objects};
+use berth_scheduler::objects::{self, Body};
+use berth_scheduler::{Change, Key, Kind, Object};
 use serde_json::{Value, json};
 
 /// The namespace of everything that has one.
@@ -44,6 +45,11 @@ pub(crate) enum Effect {
 }
 
 impl Entry {
+    /// A pod without a node?
+    pub(crate) fn is_unbound(&self) -> bool {
+        matches!(&self.object.body, Body::Pod(pod) if pod.spec.node_name.is_empty())
+    }
+
     pub(crate) fn change(&self) -> Change {
         match self.gone {
             false => Change::Applied(self.object.clone()),

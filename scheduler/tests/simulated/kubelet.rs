@@ -6,6 +6,10 @@ use serde_json::json;
 use crate::api;
 use crate::sim::{Sim, What};
 
+fn phase_is_wrong(pod: &api::Stored) -> bool {
+    api::phase_of(pod) == "Running" && pod.json["status"]["conditions"][0]["status"] == "False"
+}
+
 impl Sim {
     /// A pod is another one than before.
     pub(crate) fn pod_changed(&mut self, key: &Key, uid: &str, gone: bool) {
@@ -19,6 +23,12 @@ impl Sim {
         let Some(pod) = pod else {
             return job.into_iter().for_each(|job| self.at(soon, What::Reconcile(job)));
         };
+        if phase_is_wrong(pod) {
+            // Kubelets say of their pods that they have a place, whatever anybody else writes.
+            return self.api.update(key, |json| {
+                json["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "True" }])
+            });
+        }
         let (bound, going, failed) =
             (!api::node_of(pod).is_empty(), api::is_going(pod), api::phase_of(pod) == "Failed");
         let waits = api::phase_of(pod) == "Pending";
@@ -49,6 +59,7 @@ impl Sim {
         self.api.update(key, |json| {
             json["status"]["phase"] = json!("Running");
             json["status"]["startTime"] = json!(stamp);
+            json["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "True" }]);
         });
         if let Some(lasts) = lasts.filter(|_| !self.is_calm) {
             let at = self.now + lasts;

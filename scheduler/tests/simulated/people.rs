@@ -184,7 +184,9 @@ impl Sim {
         let pods: Vec<Key> = self.pods_of(&name).map(|(key, _)| key.clone()).collect();
         let stamp = self.stamp();
         self.api.delete(&group_key(&name));
-        pods.iter().for_each(|key| drop(self.api.stop(key, &stamp)));
+        for key in &pods {
+            self.api.stop(key, &stamp);
+        }
     }
 
     pub(crate) fn pods_of<'s>(&'s self, job: &'s str) -> impl Iterator<Item = (&'s Key, &'s api::Stored)> {

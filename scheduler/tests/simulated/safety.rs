@@ -1,6 +1,6 @@
 //! What must hold at every step, looked at where it counts: in the API server's objects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_scheduler::driver::Call;
 use berth_scheduler::{Key, Kind};
@@ -20,6 +20,8 @@ const WRITES_MAX: u64 = 150;
 pub(crate) struct Safety {
     /// Gangs that have something, but not what they need, and since when.
     halves: BTreeMap<String, u64>,
+    /// Pods that were told to go; the engine does not count them any longer.
+    told_to_go: BTreeSet<String>,
     writes: BTreeMap<(String, &'static str), u64>,
     pub(crate) tally: Tally,
 }
@@ -31,6 +33,9 @@ impl Safety {
             Call::PostEvent(event) => &event.uid,
             Call::ReadPod { .. } | Call::Volume { .. } | Call::GroupStatus { .. } | Call::QueueStatus { .. } => return,
         };
+        if matches!(call, Call::Evict { .. }) {
+            self.told_to_go.insert(uid.clone());
+        }
         let count = self.writes.entry((uid.clone(), call.name())).or_default();
         *count += 1;
         assert!(*count <= WRITES_MAX, "a storm of writes: {call:?}");
@@ -62,12 +67,21 @@ impl Sim {
                 self.judge_place(number, pod, node);
                 self.judge_limit(number, pod);
             }
+            (Call::PodStatus { pod, uid, status }, Effect::Status) => {
+                let known = self.flight(number).and_then(|flight| flight.known.get(&Kind::Pod)).copied().unwrap_or(0);
+                let bound = |entry: &&api::Entry| entry.object.uid == *uid && !entry.is_unbound();
+                let told = self.api.log(Kind::Pod).iter().take(known).any(|entry| bound(&entry));
+                let waits = status.condition.as_ref().is_some_and(|condition| !condition.holds);
+                assert!(!(told && waits), "{} is known to be bound, and says that it waits", pod.path());
+            }
             (_, Effect::Stops) => self.safety.tally.evicted += 1,
             (Call::Evict { pod, .. }, Effect::Vanished) => {
-                let bound = self.api.log(Kind::Pod).iter().rev().find(|entry| entry.key == *pod);
-                let ended =
-                    bound.is_some_and(|entry| format!("{:?}", entry.object.body).contains("phase: \"Succeeded\""));
-                assert!(ended, "{} was evicted although it was never bound: its owner has lost it", pod.path());
+                let last = self.api.log(Kind::Pod).iter().rev().find(|entry| entry.key == *pod);
+                assert!(
+                    last.is_none_or(|entry| !entry.is_unbound()),
+                    "{} was evicted although it was never bound: its owner has lost it",
+                    pod.path()
+                );
             }
             _ => {}
         }
@@ -108,7 +122,10 @@ impl Sim {
         let limit =
             self.api.get(&key).and_then(|queue| queue.json["spec"]["resources"]["gpu"]["limit"].as_str()?.parse().ok());
         let Some(limit) = limit.filter(|_| QUEUES.contains(&queue.as_str())) else { return };
-        let holds = |pod: &&api::Stored| !api::node_of(pod).is_empty() && !api::has_ended(pod) && !api::is_going(pod);
+        let holds = |pod: &&api::Stored| {
+            let there = self.api.get(&Key::cluster(Kind::Node, api::node_of(pod))).is_some();
+            there && !api::has_ended(pod) && !api::is_going(pod) && !self.safety.told_to_go.contains(&pod.uid)
+        };
         let of_queue = |pod: &&api::Stored| api::is_ours(pod) && api::label(pod, "berth.dev/queue") == queue;
         let all = self.api.all(Kind::Pod).map(|(_, pod)| pod).filter(of_queue).filter(holds);
         let used: u64 = all.map(|pod| api::asks(pod)[0]).sum();
