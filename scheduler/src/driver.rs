@@ -20,6 +20,7 @@ use berth_engine::{Decision, Engine, Event, GangId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
+use crate::journal::Recorder;
 use crate::objects::{Key, Kind};
 use crate::store::Change;
 use crate::world::{GangKey, World};
@@ -58,6 +59,7 @@ pub struct Driver {
     stops: bool,
     last_cycle: Timestamp,
     facts: Vec<Fact>,
+    recorder: Option<Recorder>,
     settings: Settings,
 }
 
@@ -154,8 +156,15 @@ impl Driver {
             stops: false,
             last_cycle: Timestamp::default(),
             facts: Vec::new(),
+            recorder: None,
             settings,
         }
+    }
+
+    /// From now on everything the engine is told and decides is written down. To be called before anything else, since a
+    /// journal has to begin with an engine that knows nothing.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Takes note of what a watch says.
@@ -245,12 +254,18 @@ impl Driver {
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.decided(&decisions, now);
+            }
             for decision in &decisions {
                 self.world.decided(decision);
                 self.carry_out(decision, now);
             }
             self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end_line();
         }
         self.start_calls()
     }
@@ -287,6 +302,9 @@ impl Driver {
     }
 
     fn tell(&mut self, event: Event, now: Timestamp) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(&event, now);
+        }
         if let Err(error) = self.engine.apply(event.clone(), now) {
             self.world.refused(&event, &error);
             self.facts.push(Fact::Refused { what: format!("{event:?}: {error}") });

@@ -17,6 +17,7 @@ pub mod flags;
 mod gang;
 mod gpu;
 pub mod http;
+pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod logs;

@@ -59,6 +59,11 @@ impl Whereabouts {
 
 /// A limit on how many pods may be evicted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Budget {
     /// The pods it protects: those with all of these labels.
     pub match_labels: BTreeMap<String, String>,
