@@ -23,6 +23,7 @@ use berth_engine::{Decision, Engine, Event, GangId, PodId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
+use crate::journal::Recorder;
 use crate::objects::{Body, Key, Kind};
 use crate::store::Change;
 use crate::world::{Doing, GangKey, World};
@@ -70,6 +71,7 @@ pub struct Driver {
     /// The time of the last turn or answer.
     now: Timestamp,
     facts: Vec<Fact>,
+    recorder: Option<Recorder>,
     settings: Settings,
 }
 
@@ -173,8 +175,15 @@ impl Driver {
             last_cycle: Timestamp::default(),
             now: Timestamp::default(),
             facts: Vec::new(),
+            recorder: None,
             settings,
         }
+    }
+
+    /// From now on everything the engine is told and decides is written down. To be called before anything else, since a
+    /// journal has to begin with an engine that knows nothing.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Takes note of what a watch says.
@@ -273,6 +282,9 @@ impl Driver {
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.decided(&decisions, now);
+            }
             decisions.iter().for_each(|decision| self.world.decided(decision));
             self.world.volumes_decided(self.engine.state());
             decisions.iter().for_each(|decision| self.carry_out(decision, now));
@@ -280,6 +292,9 @@ impl Driver {
             self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
             self.tell_queues(now);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end_line();
         }
         self.start_calls()
     }
@@ -358,6 +373,9 @@ impl Driver {
         };
         if is_moot {
             return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(&event, now);
         }
         if let Err(error) = self.engine.apply(event.clone(), now) {
             self.world.refused(&event, &error);

@@ -14,6 +14,7 @@ pub mod flags;
 mod gang;
 mod gpu;
 pub mod http;
+pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod logs;

@@ -23,6 +23,7 @@ use tracing::{debug, error, info, trace, warn};
 
 use crate::driver::{Call, CallId, Driver, Fact, Outcome};
 use crate::http::Health;
+use crate::journal::Journal;
 use crate::lease::Leadership;
 use crate::metrics::{self, ApiCall, Attempt, CountedRequests, Metrics, Pending};
 use crate::objects::Kind;
@@ -180,10 +181,16 @@ pub async fn run(configuration: &SchedulerConfiguration, parts: Parts) -> anyhow
         identity: configuration.leader_election.identity.clone().unwrap_or_default(),
     };
     let cycle = &configuration.cycle;
+    let clock = Clock::new();
+    let mut driver = Driver::new(&configuration, kinds.iter().copied());
+    let journal = Journal::start(&configuration, clock.now(), &parts.metrics).map(|(recorder, journal)| {
+        driver.record(recorder);
+        journal
+    });
     let live = Live {
-        driver: Driver::new(&configuration, kinds.iter().copied()),
+        driver,
         writer,
-        clock: Clock::new(),
+        clock,
         watches: Vec::new(),
         calls: JoinSet::new(),
         changes,
@@ -198,7 +205,11 @@ pub async fn run(configuration: &SchedulerConfiguration, parts: Parts) -> anyhow
         parts,
         counted: now,
     };
-    Ok(live.run(&kinds, seen).await)
+    let end = live.run(&kinds, seen).await;
+    if let Some(journal) = journal {
+        journal.finish();
+    }
+    Ok(end)
 }
 
 impl Live {

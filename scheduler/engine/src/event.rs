@@ -12,6 +12,11 @@ use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum Event {
     /// A node joined, empty.
     NodeAdded {

@@ -61,6 +61,11 @@ impl Whereabouts {
 
 /// A limit on how many pods may be evicted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Budget {
     /// The pods it protects.
     pub pods: PodSelector,
