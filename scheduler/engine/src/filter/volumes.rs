@@ -271,6 +271,7 @@ impl PlaceRule {
 
 /// The rules about volumes, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum VolumeRule {
     /// A disk is in use on the node by another pod.
     Disk,
