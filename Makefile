@@ -64,7 +64,7 @@ cluster: check-tools controlplane ## Run a whole cluster with fake GPU nodes and
 	cargo build --release --locked -p berth-scheduler
 	cargo run --release --locked -p berth-controlplane -- 16 --apply deploy/crds --apply deploy/rbac.yaml \
 	  --as berth-system/berth-scheduler --say deploy/examples/cluster.txt \
-	  --run target/release/berth-scheduler --leader-elect=false
+	  --run target/release/berth-scheduler --leader-elect=false --bind-address 127.0.0.1:0
 
 bench-live: check-tools controlplane ## Measure Berth on a real API server, beside the least a scheduler can do and kube-scheduler (half an hour)
 	cargo bench --locked -p berth-scheduler --bench live

@@ -146,14 +146,6 @@ impl Driver {
     /// A driver that knows of nothing yet. It decides nothing before each of `kinds` has been listed and it leads.
     pub fn new(configuration: &SchedulerConfiguration, kinds: impl IntoIterator<Item = Kind>) -> Self {
         let binding = &configuration.binding;
-        let settings = Settings {
-            request_timeout: configuration.client_connection.request_timeout.ms(),
-            bind_timeout: binding.timeout.ms(),
-            bind_attempts: binding.attempts,
-            backoff_first: binding.initial_backoff.ms(),
-            backoff_max: binding.max_backoff.ms(),
-            promise: configuration.nominations.expiry.ms(),
-        };
         let in_flight = configuration.client_connection.writes_in_flight;
         Driver {
             world: World::new(configuration),
@@ -176,8 +168,14 @@ impl Driver {
             now: Timestamp::default(),
             facts: Vec::new(),
             recorder: None,
-            settings,
+            settings: Settings::of(configuration),
         }
+    }
+
+    /// From now on this configuration holds, as far as it can without a restart.
+    pub fn reconfigure(&mut self, configuration: &SchedulerConfiguration) {
+        self.settings = Settings::of(configuration);
+        self.world.reconfigure(configuration);
     }
 
     /// From now on everything the engine is told and decides is written down. To be called before anything else, since a
@@ -450,6 +448,18 @@ impl Driver {
 }
 
 impl Settings {
+    fn of(configuration: &SchedulerConfiguration) -> Self {
+        let binding = &configuration.binding;
+        Settings {
+            request_timeout: configuration.client_connection.request_timeout.ms(),
+            bind_timeout: binding.timeout.ms(),
+            bind_attempts: binding.attempts,
+            backoff_first: binding.initial_backoff.ms(),
+            backoff_max: binding.max_backoff.ms(),
+            promise: configuration.nominations.expiry.ms(),
+        }
+    }
+
     /// Until the next attempt, after so many.
     fn pause(&self, attempts: u32) -> u64 {
         let doublings = attempts.saturating_sub(1).min(20);

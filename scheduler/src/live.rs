@@ -58,6 +58,8 @@ pub struct Parts {
     pub now_ms: Box<dyn Fn() -> u64>,
     /// Who may write, and until when.
     pub leadership: tokio::sync::watch::Receiver<Leadership>,
+    /// The configuration, if it is another one than when this was last asked.
+    pub reload: Box<dyn FnMut() -> Option<SchedulerConfiguration>>,
     /// Ends when the process is to end.
     pub stop: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -137,6 +139,19 @@ struct Batch {
 }
 
 impl Batch {
+    fn new(configuration: &SchedulerConfiguration) -> Self {
+        let (now, none) = (Instant::now(), Duration::ZERO);
+        let mut batch = Batch { settle: none, max_delay: none, max_changes: 0, changes: 0, first: now, last: now };
+        batch.configure(configuration);
+        batch
+    }
+
+    fn configure(&mut self, configuration: &SchedulerConfiguration) {
+        let cycle = &configuration.cycle;
+        (self.settle, self.max_delay) = (cycle.settle.std(), cycle.max_delay.std());
+        self.max_changes = cycle.max_events as usize;
+    }
+
     fn add(&mut self, changes: usize) {
         self.last = Instant::now();
         if self.changes == 0 {
@@ -180,7 +195,6 @@ pub async fn run(configuration: &SchedulerConfiguration, parts: Parts) -> anyhow
         scheduler: configuration.scheduler_name.clone(),
         identity: configuration.leader_election.identity.clone().unwrap_or_default(),
     };
-    let cycle = &configuration.cycle;
     let clock = Clock::new();
     let mut driver = Driver::new(&configuration, kinds.iter().copied());
     let journal = Journal::start(&configuration, clock.now(), &parts.metrics).map(|(recorder, journal)| {
@@ -194,14 +208,7 @@ pub async fn run(configuration: &SchedulerConfiguration, parts: Parts) -> anyhow
         watches: Vec::new(),
         calls: JoinSet::new(),
         changes,
-        batch: Batch {
-            settle: cycle.settle.std(),
-            max_delay: cycle.max_delay.std(),
-            max_changes: cycle.max_events as usize,
-            changes: 0,
-            first: now,
-            last: now,
-        },
+        batch: Batch::new(&configuration),
         parts,
         counted: now,
     };
@@ -251,11 +258,20 @@ impl Live {
                     }
                 }
                 () = at(next) => self.step(),
-                _ = beat.tick() => {}
+                _ = beat.tick() => self.reload(),
             }
             if stops && self.driver.calls_under_way() == 0 {
                 return End::Stopped;
             }
+        }
+    }
+
+    /// The file is looked at now and then: a mounted ConfigMap changes by the swap of a link, which no watch of files tells well.
+    fn reload(&mut self) {
+        if let Some(configuration) = (self.parts.reload)() {
+            self.batch.configure(&configuration);
+            self.driver.reconfigure(&configuration);
+            self.batch.add(1);
         }
     }
 

@@ -163,6 +163,13 @@ impl World {
         }
     }
 
+    /// Another default queue, or another fate of pods whose queue does not exist.
+    pub(crate) fn reconfigure(&mut self, configuration: &SchedulerConfiguration) {
+        let Queues { default_queue, unknown_queue, .. } = configuration.queues.clone();
+        (self.settings.queues.default_queue, self.settings.queues.unknown_queue) = (default_queue, unknown_queue);
+        self.dirty.queues = true; // and with them all gangs
+    }
+
     /// Takes note of what a watch says. What it means is told by the next [`World::events`].
     pub fn apply(&mut self, change: Change) {
         self.store.apply(change);

@@ -37,6 +37,8 @@ pub(crate) async fn install_now(plane: &ControlPlane) -> PathBuf {
 pub(crate) struct Berth {
     process: Child,
     pub(crate) name: String,
+    file: PathBuf,
+    configuration: Value,
     log: PathBuf,
 }
 
@@ -79,7 +81,13 @@ impl Berth {
             .stderr(out)
             .spawn()
             .expect("berth-scheduler starts");
-        Berth { process, name: name.to_owned(), log }
+        Berth { process, name: name.to_owned(), file, configuration, log }
+    }
+
+    /// Changes its configuration file while it runs.
+    pub(crate) fn reconfigure(&mut self, settings: Value) {
+        merge(&mut self.configuration, settings);
+        fs::write(&self.file, self.configuration.to_string()).expect("is written");
     }
 
     /// As a power cut would.
