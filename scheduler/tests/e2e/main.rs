@@ -3,6 +3,7 @@
 mod basics;
 mod berth;
 mod failures;
+mod filters;
 mod gangs;
 mod making_room;
 mod neighbours;
