@@ -188,9 +188,9 @@ impl Driver {
     pub(super) fn look_at_promises(&mut self, now: Timestamp) {
         let all: BTreeMap<PodId, NodeId> = self.engine.state().promised().collect();
         let before: Vec<PodId> = self.promises.keys().copied().chain(std::mem::take(&mut self.lapsed)).collect();
-        for pod in self.world.promised(&all, &before) {
-            self.unsay_promise(&pod);
-        }
+        let (fallen, events) = self.world.promised(&all, &before);
+        events.into_iter().for_each(|event| self.tell(event, now));
+        fallen.iter().for_each(|pod| self.unsay_promise(pod));
         self.promises.retain(|pod, _| all.contains_key(pod));
         let until = now.plus(self.settings.promise);
         for pod in all.into_keys() {
@@ -205,7 +205,10 @@ impl Driver {
         if self.promises.get(&pod).is_some_and(|until| *until <= now) {
             self.promises.remove(&pod);
             self.lapsed.push(pod);
-            self.tell(Event::NominationExpired { pod }, now);
+            // One that is gone has kept it for its successor.
+            let gone = self.world.pod(pod).is_none();
+            let event = if gone { Event::PodGone { pod } } else { Event::NominationExpired { pod } };
+            self.tell(event, now);
         }
     }
 }

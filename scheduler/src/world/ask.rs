@@ -109,6 +109,10 @@ impl World {
             let view = self.views.get(key)?;
             let uid = self.store.get(key).map(|object| object.uid.clone())?;
             let (gang, _) = view.gang.as_ref().filter(|_| view.reading.phase == Phase::Waits)?;
+            // In kube-scheduler's words, which say it all.
+            if let Some(refusal) = self.volume_refusal(key) {
+                return Some((uid, Some(refusal.to_owned())));
+            }
             let of = |source| self.problems.get(&source).into_iter().flatten();
             let all = of(Source::Pod(key.clone())).chain(of(Source::Gang(gang.clone())));
             let all = all.chain(of(Source::Engine(key.clone())));
@@ -143,9 +147,10 @@ impl World {
     }
 
     /// Takes note of all the promises of places that there are: the engine drops some by itself, and gives those of pods that
-    /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer.
-    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> Vec<Key> {
-        let mut fallen = Vec::new();
+    /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer, and what to tell the
+    /// engine of those that are gone and have none to pass on.
+    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> (Vec<Key>, Vec<Event>) {
+        let (mut fallen, mut events) = (Vec::new(), Vec::new());
         for id in before.iter().filter(|id| !all.contains_key(id)) {
             let Some(key) = self.told.pod_keys.get(id) else { continue };
             if let Some(told) = self.told.pods.get_mut(key) {
@@ -161,14 +166,15 @@ impl World {
         }
         for gang in std::mem::take(&mut self.told.haunted) {
             let Some(told) = self.told.gangs.get_mut(&gang) else { continue };
-            told.ghosts.retain(|ghost| all.contains_key(&ghost.id));
+            let given_up = told.ghosts.extract_if(.., |ghost| !all.contains_key(&ghost.id));
+            events.extend(given_up.map(|ghost| Event::PodGone { pod: ghost.id }));
             if told.ghosts.is_empty() {
                 self.dirty.gangs.insert(gang);
             } else {
                 self.told.haunted.insert(gang);
             }
         }
-        fallen
+        (fallen, events)
     }
 
     /// Would a node still take a pod that has been given a place there: is it open, does it offer what its pods

@@ -262,11 +262,9 @@ impl World {
             events.push(Event::NominationExpired { pod: pod.id });
         }
         for gang in &self.told.haunted {
-            let ghosts = self.told.gangs.get_mut(gang).into_iter().flat_map(|gang| &mut gang.ghosts);
-            for ghost in ghosts.filter(|ghost| ghost.nominated.as_deref() == Some(node)) {
-                ghost.nominated = None;
-                events.push(Event::NominationExpired { pod: ghost.id });
-            }
+            let Some(told) = self.told.gangs.get_mut(gang) else { continue };
+            let there = |ghost: &mut ToldPod| ghost.nominated.as_deref() == Some(node);
+            events.extend(told.ghosts.extract_if(.., there).map(|ghost| Event::PodGone { pod: ghost.id }));
         }
     }
 

@@ -69,7 +69,8 @@ impl Sim {
 
     pub(crate) fn ends(&mut self, key: &Key, uid: &str) {
         let phase = if self.dice.permille(self.mix.failing) { "Failed" } else { "Succeeded" };
-        if self.api.get(key).is_some_and(|pod| pod.uid == uid) {
+        if let Some(pod) = self.api.get(key).filter(|pod| pod.uid == uid) {
+            self.ended_well.insert(api::label(pod, "job").to_owned());
             self.api.update(key, |json| json["status"]["phase"] = json!(phase));
             // Somebody clears away what is over.
             let at = self.now + self.dice.between(1_000, 100_000);

@@ -30,6 +30,10 @@ impl Sim {
         assert_eq!(driver.calls_under_way(), 0, "calls under way");
         let state = driver.engine().state();
         assert_eq!(state.digest(), state.rebuild().digest(), "the engine's books do not add up");
+        for (id, pod) in state.pods() {
+            let known = driver.world().pod(*id).is_some() || matches!(pod.stage, Stage::Nominated { .. });
+            assert!(known, "the engine still has {}, which is gone", pod.name);
+        }
         for (key, pod) in self.api.all(Kind::Pod).filter(|(_, pod)| api::is_ours(pod) && !api::has_ended(pod)) {
             let gated = pod.json["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty());
             let condition = &pod.json["status"]["conditions"][0];

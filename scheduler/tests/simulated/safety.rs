@@ -121,6 +121,9 @@ impl Sim {
         let key = Key::cluster(Kind::Queue, &queue);
         let limit =
             self.api.get(&key).and_then(|queue| queue.json["spec"]["resources"]["gpu"]["limit"].as_str()?.parse().ok());
+        if self.api.get(pod).is_none_or(|pod| api::asks(pod)[0] == 0) {
+            return;
+        }
         let Some(limit) = limit.filter(|_| QUEUES.contains(&queue.as_str())) else { return };
         let holds = |pod: &&api::Stored| {
             let there = self.api.get(&Key::cluster(Kind::Node, api::node_of(pod))).is_some();
@@ -156,7 +159,7 @@ impl Sim {
             .collect();
         for (name, min) in gangs {
             let pods: Vec<&api::Stored> = self.pods_of(&name).map(|(_, pod)| pod).collect();
-            let ended_well = pods.iter().any(|pod| api::phase_of(pod) == "Succeeded");
+            let ended_well = self.ended_well.contains(&name);
             let holds =
                 |pod: &&&api::Stored| !api::node_of(pod).is_empty() && !api::has_ended(pod) && !api::is_going(pod);
             let held = pods.iter().filter(holds).count() as u64;

@@ -107,6 +107,8 @@ pub(crate) struct Sim {
     pub(crate) made: u64,
     pub(crate) seen: BTreeSet<(String, &'static str)>,
     pub(crate) gangs_touched: BTreeMap<String, u64>,
+    /// Jobs of which a pod has ended well: what is left of them is no broken gang.
+    pub(crate) ended_well: BTreeSet<String>,
     pub(crate) outage_until: u64,
     pub(crate) budget_until: u64,
     pub(crate) refused: BTreeMap<Key, u64>,
@@ -168,6 +170,7 @@ impl Sim {
             made: 0,
             seen: BTreeSet::new(),
             gangs_touched: BTreeMap::new(),
+            ended_well: BTreeSet::new(),
             outage_until: 0,
             budget_until: 0,
             refused: BTreeMap::new(),
