@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo build controlplane test brute-force lint generated bench check-tools
+.PHONY: help demo build controlplane test brute-force lint generated bench bench-live cluster check-tools
 
 RUST_OLDEST := 1.89.0
 
@@ -59,3 +59,12 @@ generated: check-tools ## Write anew what is made from the code: docs/configurat
 
 bench: check-tools ## Run the benchmarks; instruction counts too where valgrind is present
 	cargo bench --locked -p berth-engine --bench decide --bench gangs --bench rebuild --bench instructions
+
+cluster: check-tools controlplane ## Run a whole cluster with fake GPU nodes and Berth on this machine, and say what to try
+	cargo build --release --locked -p berth-scheduler
+	cargo run --release --locked -p berth-controlplane -- 16 --apply deploy/crds --apply deploy/rbac.yaml \
+	  --as berth-system/berth-scheduler --say deploy/examples/cluster.txt \
+	  --run target/release/berth-scheduler --leader-elect=false --bind-address 127.0.0.1:0
+
+bench-live: check-tools controlplane ## Measure Berth on a real API server, beside the least a scheduler can do and kube-scheduler (half an hour)
+	cargo bench --locked -p berth-scheduler --bench live

@@ -1,5 +1,6 @@
 //! What users write to configure Berth, checked as a whole: the scheduler's configuration file and, with the feature `crd`,
-//! our custom resources. Owns every label and annotation name. Reads no file, knows no API server and decides nothing.
+//! our custom resources. Owns every label and annotation name, and the form of the journal. Reads no file, knows no API server
+//! and decides nothing.
 //!
 //! The types in [`scheduler`] and [`rules`] say it all: names, defaults, ranges and meanings. The JSON Schema, the check of
 //! a file, the printed defaults and the documentation are worked out from them.
@@ -9,6 +10,7 @@ mod contradictions;
 #[cfg(feature = "crd")]
 pub mod crd;
 mod describe;
+pub mod journal;
 mod load;
 pub mod names;
 pub mod problem;

@@ -274,13 +274,15 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Journal {
-    /// Folder of the journal's files. Unset: there is no journal.
+    /// Folder of the journal's files, of one replica only. Unset: there is no journal.
     #[schemars(length(min = 1, max = 4096))]
     pub path: Option<String>,
-    /// A file that has grown to this size is closed and the next one begun, with a snapshot of everything.
+    /// A file that has grown to this size is closed and the next one begun. The files of one start of the scheduler are one
+    /// journal: each goes on where the one before ends.
     #[schemars(extend("x-minimum" = "1Mi", "x-maximum" = "1Ti", "x-reload" = true))]
     pub rotate_size: Bytes,
-    /// Files kept, the open one included; older ones are deleted.
+    /// Files kept, the open one included; those of earlier starts are deleted. Where so many of this start are full, the journal
+    /// ends with a warning until the next start, since none of them means anything without the first.
     #[schemars(range(min = 1, max = 10_000), extend("x-unit" = "files", "x-reload" = true))]
     pub keep_files: u32,
 }

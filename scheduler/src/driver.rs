@@ -9,23 +9,28 @@ mod bind;
 mod call;
 mod calls;
 mod evict;
+mod status;
 mod verdict;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_config::SchedulerConfiguration;
 use berth_config::rules::engine_config;
 use berth_engine::decision::EvictCause;
-use berth_engine::{Decision, Engine, Event, GangId, Timestamp};
+use berth_engine::gang::Stage;
+use berth_engine::{Decision, Engine, Event, GangId, PodId, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
-use crate::objects::{Key, Kind};
+use crate::journal::Recorder;
+use crate::objects::{Body, Key, Kind};
 use crate::store::Change;
-use crate::world::{GangKey, World};
+use crate::world::{Doing, GangKey, World};
 use bind::Binding;
 use calls::Calls;
 use evict::Eviction;
+use status::Written;
 use verdict::Verdicts;
 
 /// The engine is asked at least so often, since it waits for times of its own: those of gangs that start or have failed to, and
@@ -45,9 +50,15 @@ pub struct Driver {
     bindings: BTreeMap<Key, Binding>,
     /// Pods that were told to go, until they are gone.
     evictions: BTreeMap<Key, Eviction>,
-    /// Pods that have been promised a place, and until when.
-    promises: BTreeMap<Key, Timestamp>,
+    /// Pods that are promised a place, and until when.
+    promises: BTreeMap<PodId, Timestamp>,
+    /// Promises given up since the last turn.
+    lapsed: Vec<PodId>,
     verdicts: Verdicts,
+    written: Written,
+    /// Writes about volumes that are under way, by pod.
+    steps: BTreeMap<Key, usize>,
+    volumes_changed: bool,
     /// Work that waits for its time.
     due: BTreeSet<(Timestamp, Due)>,
     /// Pods of which something new is known.
@@ -57,13 +68,17 @@ pub struct Driver {
     leads: bool,
     stops: bool,
     last_cycle: Timestamp,
+    /// The time of the last turn or answer.
+    now: Timestamp,
     facts: Vec<Fact>,
+    recorder: Option<Recorder>,
     settings: Settings,
 }
 
 /// What of the configuration matters here, in ms.
 #[derive(Debug, Clone, Copy)]
 struct Settings {
+    request_timeout: u64,
     bind_timeout: u64,
     bind_attempts: u32,
     backoff_first: u64,
@@ -76,7 +91,7 @@ struct Settings {
 enum Due {
     Bind(Key),
     Evict(Key),
-    Promise(Key),
+    Promise(PodId),
     Verdict(Key),
 }
 
@@ -131,13 +146,6 @@ impl Driver {
     /// A driver that knows of nothing yet. It decides nothing before each of `kinds` has been listed and it leads.
     pub fn new(configuration: &SchedulerConfiguration, kinds: impl IntoIterator<Item = Kind>) -> Self {
         let binding = &configuration.binding;
-        let settings = Settings {
-            bind_timeout: binding.timeout.ms(),
-            bind_attempts: binding.attempts,
-            backoff_first: binding.initial_backoff.ms(),
-            backoff_max: binding.max_backoff.ms(),
-            promise: configuration.nominations.expiry.ms(),
-        };
         let in_flight = configuration.client_connection.writes_in_flight;
         Driver {
             world: World::new(configuration),
@@ -146,27 +154,53 @@ impl Driver {
             bindings: BTreeMap::new(),
             evictions: BTreeMap::new(),
             promises: BTreeMap::new(),
+            lapsed: Vec::new(),
             verdicts: Verdicts::default(),
+            written: Written::default(),
+            steps: BTreeMap::new(),
+            volumes_changed: false,
             due: BTreeSet::new(),
             touched: BTreeSet::new(),
             unlisted: kinds.into_iter().collect(),
             leads: false,
             stops: false,
             last_cycle: Timestamp::default(),
+            now: Timestamp::default(),
             facts: Vec::new(),
-            settings,
+            recorder: None,
+            settings: Settings::of(configuration),
         }
+    }
+
+    /// From now on this configuration holds, as far as it can without a restart.
+    pub fn reconfigure(&mut self, configuration: &SchedulerConfiguration) {
+        self.settings = Settings::of(configuration);
+        self.world.reconfigure(configuration);
+    }
+
+    /// From now on everything the engine is told and decides is written down. To be called before anything else, since a
+    /// journal has to begin with an engine that knows nothing.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// Takes note of what a watch says.
     pub fn observe(&mut self, change: Change) {
         match &change {
-            Change::Applied(object) => self.touch(&object.key),
-            Change::Deleted { key, .. } => self.touch(key),
+            Change::Applied(object) => {
+                self.touch(&object.key);
+                self.note_volume(object.key.kind);
+            }
+            Change::Deleted { key, .. } => {
+                self.touch(key);
+                self.note_volume(key.kind);
+                self.group_not_written(key);
+            }
             Change::Replaced { kind, .. } => {
+                self.note_volume(*kind);
                 self.unlisted.remove(kind);
                 if *kind == Kind::Pod {
-                    let known = self.bindings.keys().chain(self.evictions.keys()).chain(self.promises.keys());
+                    let known = self.bindings.keys().chain(self.evictions.keys());
                     self.touched.extend(known.chain(self.verdicts.pods()).cloned());
                 }
             }
@@ -240,17 +274,25 @@ impl Driver {
     /// A turn: tells the engine what has happened, lets it decide, and says which calls to start. Each of them must be answered
     /// by [`Driver::finished`].
     pub fn step(&mut self, now: Timestamp) -> Vec<(CallId, Call)> {
-        self.absorb(now);
+        self.now = now;
         self.look_after_due(now);
+        self.absorb(now);
         if self.decides() {
             self.last_cycle = now;
             let decisions = self.engine.decide(now);
-            for decision in &decisions {
-                self.world.decided(decision);
-                self.carry_out(decision, now);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.decided(&decisions, now);
             }
+            decisions.iter().for_each(|decision| self.world.decided(decision));
+            self.world.volumes_decided(self.engine.state());
+            decisions.iter().for_each(|decision| self.carry_out(decision, now));
+            self.look_at_promises(now);
             self.facts.push(Fact::Decided { decisions });
             self.tell_problems();
+            self.tell_queues(now);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end_line();
         }
         self.start_calls()
     }
@@ -261,9 +303,25 @@ impl Driver {
             return Vec::new();
         }
         let (world, bindings, evictions) = (&self.world, &mut self.bindings, &self.evictions);
+        let (verdicts, due, now) = (&mut self.verdicts, &mut self.due, self.now);
         self.calls.start(|id, call| match call {
-            Call::Bind { pod, uid, node } => bind::is_wanted(world, bindings, id, pod, uid, node),
+            Call::Bind { pod, uid, node } => {
+                let wanted = bind::is_wanted(world, bindings, id, pod, uid, node);
+                // Who is left to be looked after has no call that brings it about.
+                if !wanted && bindings.contains_key(pod) {
+                    due.insert((now, Due::Bind(pod.clone())));
+                }
+                wanted
+            }
             Call::Evict { pod, .. } => evictions.contains_key(pod),
+            // Whoever has got a place meanwhile does not say that it has none.
+            Call::PodStatus { pod, uid, .. } => {
+                let waits = world.doing(pod, uid) == Some(Doing::Waits) && world.booked(pod).is_none();
+                if !waits {
+                    verdicts.forget(pod);
+                }
+                waits
+            }
             _ => true,
         })
     }
@@ -271,13 +329,27 @@ impl Driver {
     /// What watches have said becomes known to the engine.
     fn absorb(&mut self, now: Timestamp) {
         for event in self.world.events() {
+            let restored = self.usage_of(&event);
             self.tell(event, now);
+            if let Some(event) = restored {
+                self.tell(event, now);
+            }
         }
+        self.look_at_volumes(now);
         for pod in std::mem::take(&mut self.touched) {
             self.look_at_binding(&pod, now);
-            self.look_at_eviction(&pod);
+            self.look_at_eviction(&pod, now);
             self.look_at_verdict(&pod);
         }
+    }
+
+    /// What a queue that is told for the first time had used of late when the last leader wrote it down.
+    fn usage_of(&self, event: &Event) -> Option<Event> {
+        let Event::QueueSet { queue, spec } = event else { return None };
+        let object = self.world.object(&Key::cluster(Kind::Queue, &spec.name))?;
+        let Body::Queue(body) = &object.body else { return None };
+        let (amount_ms, at) = status::usage_kept(body).filter(|_| self.engine.queues().get(*queue).is_none())?;
+        Some(Event::UsageRestored { queue: *queue, amount_ms, at })
     }
 
     fn touch(&mut self, key: &Key) {
@@ -287,6 +359,22 @@ impl Driver {
     }
 
     fn tell(&mut self, event: Event, now: Timestamp) {
+        let pods = self.engine.state().pods();
+        let is_moot = match &event {
+            // Promises also fall together, and with their nodes, before anybody says so.
+            Event::NominationExpired { pod } => {
+                !pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }))
+            }
+            // So do those of pods that are gone, and then nothing is left of these.
+            Event::PodGone { pod } => !pods.contains_key(pod),
+            _ => false,
+        };
+        if is_moot {
+            return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(&event, now);
+        }
         if let Err(error) = self.engine.apply(event.clone(), now) {
             self.world.refused(&event, &error);
             self.facts.push(Fact::Refused { what: format!("{event:?}: {error}") });
@@ -296,7 +384,7 @@ impl Driver {
     fn carry_out(&mut self, decision: &Decision, now: Timestamp) {
         match decision {
             Decision::Bind { pods, .. } => pods.iter().for_each(|one| self.bind(&one.slot, now)),
-            Decision::Nominate { gang, pods, .. } => self.promise(*gang, pods, now),
+            Decision::Nominate { gang, pods, .. } => self.promise(*gang, pods),
             Decision::Evict { pods, claimant, cause, .. } => self.evict(pods, *claimant, *cause, now),
             Decision::Reserve { .. } => {} // what the gang says of it comes with `Wait`
             Decision::Wait { gang, pod, why } => self.waits(*gang, *pod, why),
@@ -311,7 +399,7 @@ impl Driver {
             match due {
                 Due::Bind(pod) => self.binding_is_due(&pod, now),
                 Due::Evict(pod) => self.eviction_is_due(&pod, now),
-                Due::Promise(pod) => self.promise_is_due(&pod, now),
+                Due::Promise(pod) => self.promise_is_due(pod, now),
                 Due::Verdict(pod) => self.verdict_is_due(&pod),
             }
         }
@@ -319,14 +407,23 @@ impl Driver {
 
     /// A call is over. What follows from it is started by the next [`Driver::step`] or [`Driver::start_calls`].
     pub fn finished(&mut self, id: CallId, outcome: Outcome, now: Timestamp) {
+        self.now = now;
         match self.calls.finish(id) {
             None => {}
             Some(Call::Bind { pod, node, .. }) => self.bind_answered(&pod, id, &node, outcome, now),
             Some(Call::Evict { pod, .. }) => self.evict_answered(&pod, id, outcome, now),
+            Some(Call::Volume { pod, .. }) => self.volume_answered(&pod, &outcome, now),
             Some(Call::ReadPod { pod, uid }) => self.pod_read(&pod, uid, outcome, now),
-            Some(Call::PodStatus { pod, uid, status }) => self.verdict_written(&pod, &uid, &status, &outcome, now),
+            Some(Call::PodStatus { pod, uid, .. }) => self.verdict_written(&pod, &uid, id, &outcome, now),
             // What people read is not worth a second try: the next one says more.
-            Some(Call::PostEvent(_) | Call::GroupStatus { .. }) => {}
+            Some(Call::PostEvent(_)) => {}
+            Some(Call::GroupStatus { group, .. }) if !matches!(outcome, Outcome::Done(_)) => {
+                self.group_not_written(&group)
+            }
+            Some(Call::QueueStatus { queue, .. }) if !matches!(outcome, Outcome::Done(_)) => {
+                self.queue_not_written(&queue)
+            }
+            Some(Call::GroupStatus { .. } | Call::QueueStatus { .. }) => {}
         }
     }
 
@@ -351,6 +448,18 @@ impl Driver {
 }
 
 impl Settings {
+    fn of(configuration: &SchedulerConfiguration) -> Self {
+        let binding = &configuration.binding;
+        Settings {
+            request_timeout: configuration.client_connection.request_timeout.ms(),
+            bind_timeout: binding.timeout.ms(),
+            bind_attempts: binding.attempts,
+            backoff_first: binding.initial_backoff.ms(),
+            backoff_max: binding.max_backoff.ms(),
+            promise: configuration.nominations.expiry.ms(),
+        }
+    }
+
     /// Until the next attempt, after so many.
     fn pause(&self, attempts: u32) -> u64 {
         let doublings = attempts.saturating_sub(1).min(20);

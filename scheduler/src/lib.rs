@@ -1,14 +1,12 @@
-//! Berth's live scheduler. What is here so far: from objects of the API to events of the engine, and what surrounds a driver:
-//! [`flags`], [`logs`], [`metrics`], [`http`], [`lease`].
+//! Berth's live scheduler, as a library: what its binary and its tests are made of.
 //!
-//! The way from objects to events is pure: no I/O, no Kubernetes client, no clock. Watches hand in what changed
-//! ([`World::apply`]), the engine gets what that means ([`World::events`]), and what cannot be understood is told as
-//! [`Problem`]s.
+//! Objects of the API become events of the engine in [`World`], the engine's decisions become calls in [`Driver`]; both are pure: no
+//! I/O, no Kubernetes client, no clock. [`live`] moves the bytes around them; [`flags`], [`logs`], [`metrics`], [`http`] and
+//! [`lease`] are the process.
 //!
-//! Not done yet: volumes' steps before a binding. Refused with a reason, since the engine cannot keep it: selectors of pods
-//! beyond single values, topology spread, device claims that are not allocated, GPU shares, resources other than CPU, memory,
-//! GPUs and MIG; of groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences
-//! are told as passed over. Not checked: that all pods of a native group name the same scheduler.
+//! What the engine cannot keep is refused with a reason, as a [`Problem`]: device claims that are not allocated, and GPU shares, since
+//! nothing enforces them yet; of groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes.
+//! Preferences are told as passed over.
 
 mod constraints;
 pub mod driver;
@@ -16,6 +14,7 @@ pub mod flags;
 mod gang;
 mod gpu;
 pub mod http;
+pub mod journal;
 pub mod lease;
 pub mod live;
 pub mod logs;

@@ -23,6 +23,7 @@ use tracing::{debug, error, info, trace, warn};
 
 use crate::driver::{Call, CallId, Driver, Fact, Outcome};
 use crate::http::Health;
+use crate::journal::Journal;
 use crate::lease::Leadership;
 use crate::metrics::{self, ApiCall, Attempt, CountedRequests, Metrics, Pending};
 use crate::objects::Kind;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub now_ms: Box<dyn Fn() -> u64>,
     /// Who may write, and until when.
     pub leadership: tokio::sync::watch::Receiver<Leadership>,
+    /// The configuration, if it is another one than when this was last asked.
+    pub reload: Box<dyn FnMut() -> Option<SchedulerConfiguration>>,
     /// Ends when the process is to end.
     pub stop: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -136,6 +139,19 @@ struct Batch {
 }
 
 impl Batch {
+    fn new(configuration: &SchedulerConfiguration) -> Self {
+        let (now, none) = (Instant::now(), Duration::ZERO);
+        let mut batch = Batch { settle: none, max_delay: none, max_changes: 0, changes: 0, first: now, last: now };
+        batch.configure(configuration);
+        batch
+    }
+
+    fn configure(&mut self, configuration: &SchedulerConfiguration) {
+        let cycle = &configuration.cycle;
+        (self.settle, self.max_delay) = (cycle.settle.std(), cycle.max_delay.std());
+        self.max_changes = cycle.max_events as usize;
+    }
+
     fn add(&mut self, changes: usize) {
         self.last = Instant::now();
         if self.changes == 0 {
@@ -179,26 +195,28 @@ pub async fn run(configuration: &SchedulerConfiguration, parts: Parts) -> anyhow
         scheduler: configuration.scheduler_name.clone(),
         identity: configuration.leader_election.identity.clone().unwrap_or_default(),
     };
-    let cycle = &configuration.cycle;
+    let clock = Clock::new();
+    let mut driver = Driver::new(&configuration, kinds.iter().copied());
+    let journal = Journal::start(&configuration, clock.now(), &parts.metrics).map(|(recorder, journal)| {
+        driver.record(recorder);
+        journal
+    });
     let live = Live {
-        driver: Driver::new(&configuration, kinds.iter().copied()),
+        driver,
         writer,
-        clock: Clock::new(),
+        clock,
         watches: Vec::new(),
         calls: JoinSet::new(),
         changes,
-        batch: Batch {
-            settle: cycle.settle.std(),
-            max_delay: cycle.max_delay.std(),
-            max_changes: cycle.max_events as usize,
-            changes: 0,
-            first: now,
-            last: now,
-        },
+        batch: Batch::new(&configuration),
         parts,
         counted: now,
     };
-    Ok(live.run(&kinds, seen).await)
+    let end = live.run(&kinds, seen).await;
+    if let Some(journal) = journal {
+        journal.finish();
+    }
+    Ok(end)
 }
 
 impl Live {
@@ -240,11 +258,20 @@ impl Live {
                     }
                 }
                 () = at(next) => self.step(),
-                _ = beat.tick() => {}
+                _ = beat.tick() => self.reload(),
             }
             if stops && self.driver.calls_under_way() == 0 {
                 return End::Stopped;
             }
+        }
+    }
+
+    /// The file is looked at now and then: a mounted ConfigMap changes by the swap of a link, which no watch of files tells well.
+    fn reload(&mut self) {
+        if let Some(configuration) = (self.parts.reload)() {
+            self.batch.configure(&configuration);
+            self.driver.reconfigure(&configuration);
+            self.batch.add(1);
         }
     }
 
@@ -387,8 +414,10 @@ fn api_call(call: &Call) -> Option<ApiCall> {
     Some(match call {
         Call::Bind { .. } => ApiCall::Bind,
         Call::Evict { .. } => ApiCall::Evict,
+        Call::Volume { .. } => ApiCall::Volume,
         Call::PodStatus { .. } => ApiCall::PodStatus,
         Call::GroupStatus { .. } => ApiCall::GroupStatus,
+        Call::QueueStatus { .. } => ApiCall::QueueStatus,
         Call::PostEvent(_) => ApiCall::Event,
         Call::ReadPod { .. } => return None,
     })

@@ -12,13 +12,13 @@ use berth_scheduler::flags::{self, Flags};
 use berth_scheduler::http::{self, Health, Site};
 use berth_scheduler::lease::{self, Leadership, Lock};
 use berth_scheduler::live::{self, End, Parts};
-use berth_scheduler::logs;
+use berth_scheduler::logs::{self, Verbosity};
 use berth_scheduler::metrics::{Metrics, Names};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Name of the ServiceAccount's namespace, where the pod says nothing.
 const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -36,11 +36,16 @@ fn main() -> ExitCode {
         }
     };
     let logging = &configuration.logging;
-    if let Err(error) = logs::start(logging.format, logging.verbosity, std::io::stderr()) {
-        eprintln!("berth-scheduler: logging cannot start: {error}");
-        return ExitCode::FAILURE;
-    }
-    match run(configuration) {
+    let verbosity = match logs::start(logging.format, logging.verbosity, std::io::stderr()) {
+        Ok(verbosity) => verbosity,
+        Err(error) => {
+            eprintln!("berth-scheduler: logging cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (effective, _) = watch::channel(configuration.clone());
+    let reload = Reload { flags, last: configuration.clone(), failed: String::new(), verbosity, effective };
+    match run(configuration, reload) {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::LeaseLost) => {
             error!("The lease is lost: another replica may lead by now");
@@ -55,7 +60,7 @@ fn main() -> ExitCode {
 
 /// One thread: what is to be thought is thought by the engine in one go, and everything else waits for the API server.
 #[tokio::main(flavor = "current_thread")]
-async fn run(mut configuration: SchedulerConfiguration) -> anyhow::Result<End> {
+async fn run(mut configuration: SchedulerConfiguration, mut reload: Reload) -> anyhow::Result<End> {
     let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME")).unwrap_or_else(|_| "berth".into());
     let identity = lease::identity(&configuration.leader_election, &host);
     configuration.leader_election.identity = Some(identity.clone());
@@ -71,8 +76,12 @@ async fn run(mut configuration: SchedulerConfiguration) -> anyhow::Result<End> {
     let started = Instant::now();
     let now_ms = move || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let health = Arc::new(Health::new(0, &["objects"]));
-    let (_effective, seen) = watch::channel(configuration.clone());
-    let site = Site { health: health.clone(), metrics: metrics.clone(), configuration: seen, now_ms: Arc::new(now_ms) };
+    let site = Site {
+        health: health.clone(),
+        metrics: metrics.clone(),
+        configuration: reload.effective.subscribe(),
+        now_ms: Arc::new(now_ms),
+    };
     let serving = http::start(&configuration.server, &site).await?;
 
     let (told, leadership) = watch::channel(Leadership::StandsBy);
@@ -83,8 +92,15 @@ async fn run(mut configuration: SchedulerConfiguration) -> anyhow::Result<End> {
         None
     };
     let client = live::client(connection, &metrics)?;
-    let parts =
-        Parts { client, metrics, health, now_ms: Box::new(now_ms), leadership, stop: Box::pin(asked_to_stop()?) };
+    let parts = Parts {
+        client,
+        metrics,
+        health,
+        now_ms: Box::new(now_ms),
+        leadership,
+        reload: Box::new(move || reload.look()),
+        stop: Box::pin(asked_to_stop()?),
+    };
     let end = live::run(&configuration, parts).await;
     // Nothing is under way any longer: the next replica need not wait for the Lease to run out.
     if let Some(election) = election {
@@ -92,6 +108,46 @@ async fn run(mut configuration: SchedulerConfiguration) -> anyhow::Result<End> {
     }
     serving.stop().await;
     end
+}
+
+/// The configuration as it stands in the file now.
+struct Reload {
+    flags: Flags,
+    last: SchedulerConfiguration,
+    /// What was wrong with the file when it was last looked at.
+    failed: String,
+    verbosity: Verbosity,
+    effective: watch::Sender<SchedulerConfiguration>,
+}
+
+impl Reload {
+    /// The configuration, if it has changed. A file that cannot be used changes nothing, and is told of once.
+    fn look(&mut self) -> Option<SchedulerConfiguration> {
+        let new = match self.flags.configuration() {
+            Ok(new) => new,
+            Err(unusable) => {
+                let failed = format!("{:#}", anyhow::Error::new(unusable));
+                if failed != self.failed {
+                    warn!(err = failed, "The configuration cannot be used as it is now; the last one holds");
+                    self.failed = failed;
+                }
+                return None;
+            }
+        };
+        self.failed.clear();
+        if new == self.last {
+            return None;
+        }
+        let later = berth_config::needs_restart(&self.last, &new);
+        info!("The configuration has changed");
+        if !later.is_empty() {
+            warn!(fields = later.join(", "), "Some of its changes take effect with the next start only");
+        }
+        self.verbosity.set(new.logging.verbosity);
+        self.last = new.clone();
+        self.effective.send_replace(new.clone());
+        Some(new)
+    }
 }
 
 /// The election runs in a thread of its own: a long thought of the engine must not cost the Lease.

@@ -224,6 +224,11 @@ impl Metrics {
         self.defined.problems.set(gauge(problems));
     }
 
+    /// The journal has come to its end before the process has.
+    pub fn journal_ended(&self) {
+        self.defined.journal_ended.set(1);
+    }
+
     /// A pod was evicted: the API server said yes.
     pub fn evicted(&self, cause: EvictCause) {
         self.defined.evictions.with_label_values(&[labels::cause(cause)]).inc();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::objects::{Key, Kind, Object};
+use crate::objects::{Body, Group, Key, Kind, Object};
 
 /// What a watch says.
 #[derive(Debug, Clone)]
@@ -71,7 +71,10 @@ impl Store {
         if older {
             return;
         }
-        self.changed.insert(object.key.clone());
+        let same = self.objects.get(&object.key).is_some_and(|known| says_the_same(known, &object));
+        if !same {
+            self.changed.insert(object.key.clone());
+        }
         self.objects.insert(object.key.clone(), object);
     }
 
@@ -106,6 +109,19 @@ impl Store {
         let from = Key::cluster(kind, "");
         self.objects.range(from..).take_while(move |(key, _)| key.kind == kind)
     }
+}
+
+/// Has only the status changed, which we write ourselves, of an object whose status means nothing to us?
+fn says_the_same(known: &Object, new: &Object) -> bool {
+    known.uid == new.uid
+        && match (&known.body, &new.body) {
+            (Body::Queue(known), Body::Queue(new)) => known.spec == new.spec,
+            (Body::Group(known), Body::Group(new)) => {
+                let labels = |group: &Group| (group.metadata.labels.clone(), group.metadata.annotations.clone());
+                known.spec == new.spec && labels(known) == labels(new)
+            }
+            _ => false,
+        }
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub(crate) struct Told {
     pub(crate) queues: Vec<(String, QueueId, QueueSpec)>,
     pub(crate) gangs: BTreeMap<GangKey, ToldGang>,
     pub(crate) gang_keys: BTreeMap<GangId, GangKey>,
+    /// Gangs that have or had ghosts.
+    pub(crate) haunted: BTreeSet<GangKey>,
     pub(crate) pods: BTreeMap<Key, ToldPod>,
     pub(crate) pod_keys: BTreeMap<PodId, Key>,
     /// Pods with a seat, by node.

@@ -10,6 +10,7 @@
 
 mod ask;
 mod compare;
+mod count;
 mod look;
 mod tell;
 mod volumes;
@@ -28,8 +29,8 @@ use crate::problem::{Fault, Problem};
 use crate::queues::Plan;
 use crate::store::{Change, Store};
 use crate::told::{At, Told};
-pub(crate) use ask::Doing;
 use crate::volumes::Volumes;
+pub(crate) use ask::Doing;
 
 /// The objects of a cluster, and what the engine knows of them.
 #[derive(Debug)]
@@ -166,6 +167,13 @@ impl World {
         }
     }
 
+    /// Another default queue, or another fate of pods whose queue does not exist.
+    pub(crate) fn reconfigure(&mut self, configuration: &SchedulerConfiguration) {
+        let Queues { default_queue, unknown_queue, .. } = configuration.queues.clone();
+        (self.settings.queues.default_queue, self.settings.queues.unknown_queue) = (default_queue, unknown_queue);
+        self.dirty.queues = true; // and with them all gangs
+    }
+
     /// Takes note of what a watch says. What it means is told by the next [`World::events`].
     pub fn apply(&mut self, change: Change) {
         self.store.apply(change);
@@ -249,6 +257,11 @@ impl World {
         let bound = self.views.get(pod).is_some_and(|view| view.reading.phase.is_bound());
         let told = self.told.pods.get(pod).filter(|told| !bound && matches!(told.at, At::Seat { .. }))?;
         let id = told.id;
+        // What the node was made out to offer for its sake is looked at again.
+        if let At::Seat { node, .. } = &told.at {
+            self.dirty.nodes.insert(node.clone());
+        }
+        self.dirty.pods.insert(pod.clone());
         self.told.move_pod(pod, At::Waits);
         Some(Event::BindFailed { pod: id })
     }

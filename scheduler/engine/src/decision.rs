@@ -10,10 +10,16 @@ use crate::units::{GangId, NodeId, PodId, Timestamp};
 
 /// Decisions of one transaction share a plan: all of them are carried out, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PlanId(pub u64);
 
 /// What the engine decided, and has booked already: the driver carries it out and reports what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum Decision {
     /// These pods have a place; bind them.
     Bind {
@@ -65,6 +71,7 @@ pub enum Decision {
 
 /// By which right pods are evicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum EvictCause {
     /// They move, so that what is free is in one place.
     Consolidate,
@@ -80,6 +87,11 @@ pub enum EvictCause {
 
 /// A pod's place, and why there.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Assigned {
     /// The place.
     pub slot: Slot,
@@ -89,6 +101,11 @@ pub struct Assigned {
 
 /// Why a gang waits, and what would help.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Why {
     /// What holds it up.
     pub cause: WaitCause,
@@ -100,6 +117,11 @@ pub struct Why {
 
 /// What would admit a gang that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum Remedy {
     /// Higher limits, all of these.
     RaiseLimits {
@@ -125,6 +147,11 @@ pub enum Remedy {
 
 /// What holds a gang up.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum WaitCause {
     /// Too few of its pods exist.
     Quorum {
@@ -162,6 +189,11 @@ pub enum WaitCause {
 
 /// How a queue's bound is exceeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct OverQuota {
     /// The queue's name.
     pub queue: String,
@@ -204,6 +236,11 @@ impl Why {
 
 /// A place for one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Slot {
     /// Whose place.
     pub pod: PodId,
@@ -215,6 +252,11 @@ pub struct Slot {
 
 /// Why a node was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Choice {
     /// By this policy.
     pub policy: Policy,
@@ -228,6 +270,11 @@ pub struct Choice {
 
 /// Why a pod has no place.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Unplaceable {
     /// Nodes in the cluster.
     pub nodes: usize,
@@ -240,6 +287,11 @@ pub struct Unplaceable {
 
 /// One reason and how far it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct RuledOut {
     /// The rule.
     pub constraint: Constraint,

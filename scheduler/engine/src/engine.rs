@@ -2,6 +2,8 @@
 
 mod nodes;
 
+use std::collections::BTreeMap;
+
 use crate::cluster::{Hold, Interner, Placement, PodShape, PodSpec, Seat};
 use crate::cycle::{self, Context, Pass};
 use crate::decision::{Decision, Why};
@@ -95,6 +97,11 @@ impl Engine {
         self.waiting.len()
     }
 
+    /// The first gang that waits in each leaf queue, as of the last cycle.
+    pub fn heads(&self) -> BTreeMap<QueueId, GangId> {
+        self.waiting.heads().into_iter().map(|(queue, turn)| (queue, turn.gang)).collect()
+    }
+
     /// Takes note of one event.
     ///
     /// # Errors
@@ -102,10 +109,10 @@ impl Engine {
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), EventError> {
         self.count_usage(now);
         match event {
-            Event::UsageRestored { queue, amount_ms } => {
+            Event::UsageRestored { queue, amount_ms, at } => {
                 self.known_queue(queue)?;
                 if let Some(usage) = &mut self.state.usage {
-                    usage.restore(queue, now, amount_ms);
+                    usage.restore(queue, at.min(now), now, amount_ms);
                 }
             }
             Event::NodeAdded { node, spec } => self.add_node(node, spec)?,

@@ -8,10 +8,15 @@ use crate::filter::volumes::VolumeTerms;
 use crate::gang::GangSpec;
 use crate::queue::QueueSpec;
 use crate::state::Budget;
-use crate::units::{GangId, NodeId, PodId, QueueId};
+use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum Event {
     /// A node joined, empty.
     NodeAdded {
@@ -59,6 +64,8 @@ pub enum Event {
         queue: QueueId,
         /// GPU-thousandths times ms, as read from [`crate::Engine::usage_ms`].
         amount_ms: u128,
+        /// When it was read: since then it has decayed.
+        at: Timestamp,
     },
     /// A queue is gone; it must be empty.
     QueueRemoved {

@@ -61,6 +61,11 @@ impl Whereabouts {
 
 /// A limit on how many pods may be evicted together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Budget {
     /// The pods it protects.
     pub pods: PodSelector,
@@ -140,6 +145,14 @@ impl State {
     /// The topologies and their domains.
     pub fn topologies(&self) -> &Topologies {
         &self.topologies
+    }
+
+    /// Pods that are promised a place, each with its node.
+    pub fn promised(&self) -> impl Iterator<Item = (PodId, NodeId)> + '_ {
+        let gangs = self.promised.iter().filter_map(|gang| self.gangs.get(gang));
+        let is = |pod: &PodId| self.pods.get(pod).is_some_and(|pod| matches!(pod.stage, Stage::Nominated { .. }));
+        let pods = gangs.flat_map(|gang| gang.pods()).filter(is);
+        pods.filter_map(|pod| Some((pod, self.cluster.placed().get(&pod)?.node)))
     }
 
     /// Where a pod is; pending for one that is not known.

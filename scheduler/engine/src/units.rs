@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Thousandths of one physical GPU, so that shares add up exactly: 0..=1000, 1000 = one GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MilliGpu(pub u16);
 
 /// One whole GPU.
@@ -11,22 +12,27 @@ pub const GPU: MilliGpu = MilliGpu(1000);
 
 /// A node, for as long as it exists. The driver numbers nodes; among equally good nodes the smallest number wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeId(pub u32);
 
 /// A pod, never reused by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PodId(pub u64);
 
 /// A gang: pods that start together or not at all. Chosen by the driver, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GangId(pub u64);
 
 /// A queue, for as long as it exists. The driver numbers queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct QueueId(pub u32);
 
 /// Milliseconds since an epoch of the driver's choice; only differences and order matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 /// Everything the engine may depend on. Each is small, deterministic and does no I/O: `libm` gives every machine the same
 /// bits for exp and friends, `priority-queue` keeps queues and gangs in the order of service while single ones change (it
 /// hashes to find entries and never orders by hash; we give it a hasher without random keys), `smallvec` keeps per-GPU arrays
-/// off the heap, `thiserror` only derives.
-const DEPENDENCIES: [&str; 4] = ["libm", "priority-queue", "smallvec", "thiserror"];
+/// off the heap, `thiserror` only derives. `serde` too, and only for those who keep a journal of events and decisions:
+/// nobody else builds it.
+const DEPENDENCIES: [&str; 5] = ["libm", "priority-queue", "serde", "smallvec", "thiserror"];
+
+/// Those that a build without features does without.
+const OPTIONAL: [&str; 1] = ["serde"];
 
 /// What engine sources may not contain, and why.
 const BANNED: [(&str, &str); 17] = [
@@ -55,6 +59,11 @@ fn the_dependency_list_is_the_one_named_here() {
     let others = manifest.lines().filter(|line| line.starts_with('[') && line.contains("dependencies"));
     assert_eq!(others.collect::<Vec<_>>(), ["[dependencies]", "[dev-dependencies]"], "no other kind of dependency");
     assert_eq!(names, DEPENDENCIES, "a new dependency of the engine needs a reason beside its name in this test");
+    let optional =
+        section.lines().take_while(|line| !line.starts_with('[')).filter(|line| line.contains("optional = true"));
+    let optional: Vec<&str> = optional.filter_map(|line| line.split(['=', '.', ' ']).next()).collect();
+    assert_eq!(optional, OPTIONAL, "what only some need, all others build without");
+    assert!(!manifest.lines().any(|line| line.starts_with("default =")), "no feature is on by itself");
 }
 
 #[test]

@@ -54,15 +54,20 @@ impl World {
 
     /// A gang of pods with one GPU each, numbered from `first`, which all start together.
     fn gang(&mut self, first: u64, priority: i64, volumes: &[VolumeTerms], on: Option<u32>) {
+        self.gang_on(first, priority, volumes, on.map(|node| (node, 0)));
+    }
+
+    /// The same, perhaps on GPUs of a node from one on.
+    fn gang_on(&mut self, first: u64, priority: i64, volumes: &[VolumeTerms], on: Option<(u32, u8)>) {
         let mut spec = GangSpec::lone(Engine::DEFAULT_QUEUE, priority, NOW);
         (spec.name, spec.preemptible) = (format!("g{first}").into(), true);
         spec.tree = Subgroup { min_member: volumes.len() as u32, ..Subgroup::default() };
         self.tell(Event::GangAdded { gang: GangId(first), spec });
         for (id, volumes) in (first..).zip(volumes) {
-            let seat = on.map(|node| Seat {
+            let seat = on.map(|(node, gpu)| Seat {
                 stage: Stage::Running,
                 node: NodeId(node),
-                gpus: [(id - first) as u8].into_iter().collect(),
+                gpus: [gpu + (id - first) as u8].into_iter().collect(),
             });
             let terms = PodTerms { volumes: Some(Arc::new(volumes.clone())), ..PodTerms::default() };
             let shape = PodShape { gpu: GpuRequest::Whole(1), ..PodShape::default() };
@@ -171,6 +176,20 @@ fn a_claim_of_one_pod_is_free_when_its_pod_is_gone_and_not_before() {
     assert_eq!(world.decide(), [""; 0], "its GPU is free, its claim is not yet");
     world.tell(Event::PodGone { pod: PodId(1) });
     assert_eq!(world.decide(), ["bind p4 n0"]);
+}
+
+#[test]
+fn of_many_the_one_that_uses_the_claim_gives_way() {
+    let mut world = World::of(6, 4);
+    for node in 0..6 {
+        let on_node = (0..3).map(|at| sole(&format!("{node}-{at}"))).collect::<Vec<_>>();
+        for (at, one) in (0..).zip(on_node) {
+            let (id, gpu) = (u64::from(10 * (node + 1) + at), Some((node, at as u8)));
+            world.gang_on(id, 0, &[one], gpu);
+        }
+    }
+    world.gang(100, 9, &[sole("4-1")], None);
+    assert_eq!(world.decide(), ["evict [PodId(51)]", "nominate p100 n0"]);
 }
 
 #[test]

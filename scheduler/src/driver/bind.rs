@@ -20,10 +20,16 @@ pub(super) struct Binding {
     state: State,
     /// The last that was said against it.
     last: String,
+    /// Until then a request without an answer may have its effect: before that nobody is told that the pod has no place.
+    uncertain_until: Timestamp,
+    /// Not to be tried again.
+    is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Its claims have yet to get their volumes.
+    Preparing,
     /// Its call waits for its turn.
     Queued(CallId),
     /// Its call is under way.
@@ -34,12 +40,31 @@ enum State {
     Read,
     /// To be tried again when that is due.
     Pausing,
+    /// Its call was not made, since the place was not wanted any longer.
+    Dropped,
     /// Done, but no watch has shown it yet.
     Done,
 }
 
-/// Is the call still to be made: has the engine the pod there, and is it still unbound? One that is not is forgotten; if the
-/// engine has the pod elsewhere by now, that is another binding.
+/// Can a pod be bound now, as far as its volumes go?
+pub(super) enum Ready {
+    /// Yes.
+    Now,
+    /// Something has to happen first.
+    Later,
+    /// It will not come to that, for this reason.
+    Never(String),
+}
+
+impl Binding {
+    /// Has the API server said yes?
+    pub(super) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+}
+
+/// Is the call still to be made: has the engine the pod there, is it still unbound, and does the node still take it? The binding
+/// of one that is not is to be looked after.
 pub(super) fn is_wanted(
     world: &World,
     bindings: &mut BTreeMap<Key, Binding>,
@@ -51,12 +76,13 @@ pub(super) fn is_wanted(
     let Some(binding) = bindings.get_mut(pod).filter(|binding| binding.state == State::Queued(id)) else {
         return false;
     };
-    if world.booked(pod) == Some((uid, node)) && world.doing(pod, uid) == Some(Doing::Waits) {
+    let waits = world.doing(pod, uid) == Some(Doing::Waits);
+    if waits && world.booked(pod) == Some((uid, node)) && world.takes(node, pod) {
         binding.state = State::UnderWay(id);
         binding.attempts += 1;
         return true;
     }
-    bindings.remove(pod);
+    binding.state = State::Dropped;
     false
 }
 
@@ -65,20 +91,42 @@ impl Driver {
     pub(super) fn bind(&mut self, slot: &Slot, now: Timestamp) {
         let (Some((pod, uid)), Some(node)) = (self.world.pod(slot.pod), self.world.node(slot.node)) else { return };
         let (pod, uid, node) = (pod.clone(), uid.to_owned(), node.to_owned());
-        self.promises.remove(&pod);
-        // A call for a place it had before may be under way: whoever answers that finds the new place here.
-        let busy = |known: &&mut Binding| matches!(known.state, State::UnderWay(_) | State::Reading | State::Read);
-        if let Some(known) = self.bindings.get_mut(&pod).filter(|known| known.uid == uid).filter(busy) {
-            (known.node, known.since) = (node, now);
-            return;
+        // A call for a place it had before may still come to something: what becomes of that is seen first.
+        if let Some(known) = self.bindings.get_mut(&pod).filter(|known| known.uid == uid) {
+            let busy = matches!(known.state, State::UnderWay(_) | State::Reading | State::Read);
+            if busy || now < known.uncertain_until {
+                (known.node, known.since, known.is_over) = (node, now, false);
+                if !busy {
+                    self.read_later(&pod);
+                }
+                return;
+            }
         }
-        let call = self.calls.put(Call::Bind { pod: pod.clone(), uid: uid.clone(), node: node.clone() });
-        let (state, last) = (State::Queued(call), String::new());
-        self.bindings.insert(pod, Binding { uid, node, since: now, attempts: 0, state, last });
+        let (state, last, uncertain_until) = (State::Dropped, String::new(), Timestamp::default());
+        let binding = Binding { uid, node, since: now, attempts: 0, state, last, uncertain_until, is_over: false };
+        self.bindings.insert(pod.clone(), binding);
+        self.send_binding(&pod, now);
     }
 
-    fn send_binding(&mut self, pod: &Key) {
+    fn send_binding(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.get(pod) else { return };
+        let node = binding.node.clone();
+        let ready = self.volumes_are_ready(pod, &node);
         let Some(binding) = self.bindings.get_mut(pod) else { return };
+        match ready {
+            Ready::Now => {}
+            Ready::Later => {
+                if binding.state != State::Preparing {
+                    binding.state = State::Preparing;
+                    self.due.insert((binding.since.plus(self.settings.bind_timeout), Due::Bind(pod.clone())));
+                }
+                return;
+            }
+            Ready::Never(why) => {
+                (binding.last, binding.state) = (why, State::Dropped);
+                return self.give_up(pod, now);
+            }
+        }
         let call = Call::Bind { pod: pod.clone(), uid: binding.uid.clone(), node: binding.node.clone() };
         binding.state = State::Queued(self.calls.put(call));
     }
@@ -89,6 +137,26 @@ impl Driver {
         self.calls.put(Call::ReadPod { pod: pod.clone(), uid: binding.uid.clone() });
     }
 
+    /// Reads the pod when no request can have its effect any longer.
+    fn read_later(&mut self, pod: &Key) {
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        binding.state = State::Reading;
+        self.due.insert((binding.uncertain_until, Due::Bind(pod.clone())));
+    }
+
+    /// Is it certain that the pod has not been bound, and will not be?
+    pub(super) fn is_surely_unbound(&self, pod: &Key, now: Timestamp) -> bool {
+        self.bindings.get(pod).is_none_or(|known| {
+            matches!(known.state, State::Preparing | State::Queued(_) | State::Pausing | State::Dropped)
+                && known.uncertain_until <= now
+        })
+    }
+
+    /// Has the API server said that the pod is bound?
+    pub(super) fn is_surely_bound(&self, pod: &Key) -> bool {
+        self.bindings.get(pod).is_some_and(|known| known.state == State::Done)
+    }
+
     pub(super) fn bind_answered(&mut self, pod: &Key, id: CallId, node: &str, outcome: Outcome, now: Timestamp) {
         let binding = self.bindings.get_mut(pod).filter(|binding| binding.state == State::UnderWay(id));
         let Some(binding) = binding else { return };
@@ -97,6 +165,7 @@ impl Driver {
                 binding.state = State::Done;
                 self.due.insert((now.plus(self.settings.bind_timeout), Due::Bind(pod.clone())));
                 self.announce(pod, node, now);
+                self.eviction_is_decided(pod, true, now);
             }
             // It has got a place that the engine has given up since: what the pod says counts.
             Outcome::Done(_) => self.read_pod(pod),
@@ -111,6 +180,7 @@ impl Driver {
             }
             Outcome::Unknown { message } => {
                 binding.last = message;
+                binding.uncertain_until = now.plus(self.settings.request_timeout);
                 self.read_pod(pod);
             }
             Outcome::Busy { after_ms, message } => {
@@ -128,9 +198,12 @@ impl Driver {
     fn bind_again(&mut self, pod: &Key, least_ms: u64, now: Timestamp) {
         let settings = self.settings;
         let Some(binding) = self.bindings.get_mut(pod) else { return };
+        if self.world.booked(pod) != Some((&binding.uid, &binding.node)) {
+            return self.resolve(pod, now);
+        }
         let pause = settings.pause(binding.attempts).max(least_ms);
         let end = binding.since.plus(settings.bind_timeout);
-        if binding.attempts >= settings.bind_attempts || now.plus(pause) > end {
+        if binding.is_over || binding.attempts >= settings.bind_attempts || now.plus(pause) > end {
             return self.give_up(pod, now);
         }
         binding.state = State::Pausing;
@@ -138,6 +211,33 @@ impl Driver {
     }
 
     fn give_up(&mut self, pod: &Key, now: Timestamp) {
+        if let Some(binding) = self.bindings.get_mut(pod) {
+            binding.is_over = true;
+        }
+        self.resolve(pod, now);
+    }
+
+    /// No call is under way, and the pod waits: what becomes of its binding, once no call can have an effect any longer.
+    fn resolve(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        if now < binding.uncertain_until {
+            return self.read_later(pod);
+        }
+        let booked = self.world.booked(pod).filter(|(uid, _)| *uid == binding.uid).map(|(_, node)| node.to_owned());
+        match booked {
+            None => {
+                self.bindings.remove(pod);
+                self.eviction_is_decided(pod, false, now);
+            }
+            Some(node) if node != binding.node || !binding.is_over => {
+                (binding.node, binding.is_over) = (node, false);
+                self.send_binding(pod, now);
+            }
+            Some(_) => self.tell_failure(pod, now),
+        }
+    }
+
+    fn tell_failure(&mut self, pod: &Key, now: Timestamp) {
         let Some(binding) = self.bindings.remove(pod) else { return };
         let why = binding.last;
         if let Some(event) = self.world.bind_failed(pod) {
@@ -147,15 +247,45 @@ impl Driver {
         self.facts.push(Fact::BindFailed { pod: pod.clone(), why });
     }
 
+    /// Its call was not made.
+    fn dropped(&mut self, pod: &Key, now: Timestamp) {
+        let Some(binding) = self.bindings.get_mut(pod) else { return };
+        if self.world.doing(pod, &binding.uid) != Some(Doing::Waits) {
+            return; // it is looked at when that becomes known
+        }
+        if self.world.booked(pod) == Some((&binding.uid, &binding.node)) && !self.world.takes(&binding.node, pod) {
+            binding.is_over = true;
+            binding.last = "the node has changed meanwhile and does not take it any longer".to_owned();
+        }
+        self.resolve(pod, now);
+    }
+
     pub(super) fn binding_is_due(&mut self, pod: &Key, now: Timestamp) {
         let Some(binding) = self.bindings.get(pod) else { return };
         match binding.state {
-            State::Pausing => self.send_binding(pod),
+            State::Preparing if binding.since.plus(self.settings.bind_timeout) <= now => {
+                self.give_up_preparing(pod, now);
+            }
+            State::Pausing | State::Preparing => self.send_binding(pod, now),
             // The watch is late, or what was due was for an earlier call.
             State::Done if binding.since.plus(self.settings.bind_timeout) <= now => self.read_pod(pod),
             State::Reading => self.read_pod(pod),
+            State::Dropped => self.dropped(pod, now),
             _ => {}
         }
+    }
+
+    fn give_up_preparing(&mut self, pod: &Key, now: Timestamp) {
+        if let Some(binding) = self.bindings.get_mut(pod) {
+            binding.last = "its claims did not get their volumes in time".to_owned();
+        }
+        self.give_up(pod, now);
+    }
+
+    /// Pods whose claims have yet to get their volumes.
+    pub(super) fn pods_that_prepare(&self) -> Vec<Key> {
+        let prepares = self.bindings.iter().filter(|(_, binding)| binding.state == State::Preparing);
+        prepares.map(|(pod, _)| pod.clone()).collect()
     }
 
     /// The pod was read; what was read is looked at with the next turn.
@@ -185,12 +315,7 @@ impl Driver {
                 }
                 self.bindings.remove(pod);
             }
-            Some(Doing::Waits) if binding.state == State::Read => match self.world.booked(pod) {
-                Some((_, node)) if node == binding.node => self.bind_again(pod, 0, now),
-                _ => {
-                    self.bindings.remove(pod);
-                }
-            },
+            Some(Doing::Waits) if binding.state == State::Read => self.bind_again(pod, 0, now),
             Some(Doing::Waits) => {}
         }
     }
@@ -204,5 +329,6 @@ impl Driver {
         let (regarding, reason, action) = (pod.clone(), "Scheduled", "Binding");
         self.calls.put(Call::PostEvent(ApiEvent { regarding, uid, warning: false, reason, action, note }));
         self.facts.push(Fact::Bound { pod: pod.clone(), node: node.to_owned(), attempts, waited_ms });
+        self.group_is_bound(pod);
     }
 }

@@ -1,6 +1,9 @@
 //! What is asked of the API server, and what it answers. Owns the list of calls there are; knows nothing of HTTP.
 
+use berth_config::crd::QueueStatus;
+
 use crate::objects::{Key, Object};
+use crate::volumes::VolumeStep;
 
 /// Number of a call, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +44,13 @@ pub enum Call {
         /// What becomes of it.
         status: PodStatus,
     },
+    /// PATCH a volume or a claim, so that a claim gets its volume on the node a pod is given.
+    Volume {
+        /// For the sake of this pod.
+        pod: Key,
+        /// What is written.
+        step: VolumeStep,
+    },
     /// PATCH the condition of a native PodGroup, which is about whether it has been scheduled.
     GroupStatus {
         /// The PodGroup.
@@ -49,6 +59,15 @@ pub enum Call {
         uid: String,
         /// What is written.
         condition: Condition,
+    },
+    /// PATCH `queues/status`, all of it.
+    QueueStatus {
+        /// The queue.
+        queue: Key,
+        /// Its uid.
+        uid: String,
+        /// What is written.
+        status: Box<QueueStatus>,
     },
     /// POST an event, for people to read.
     PostEvent(ApiEvent),
@@ -129,20 +148,24 @@ impl Call {
             Call::Evict { .. } => "evict",
             Call::ReadPod { .. } => "read_pod",
             Call::PodStatus { .. } => "pod_status",
+            Call::Volume { .. } => "volume",
             Call::GroupStatus { .. } => "group_status",
+            Call::QueueStatus { .. } => "queue_status",
             Call::PostEvent(_) => "event",
         }
     }
 
     /// The object it is about.
-    pub fn object(&self) -> &Key {
+    pub fn object(&self) -> Key {
         match self {
             Call::Bind { pod, .. }
             | Call::Evict { pod, .. }
             | Call::ReadPod { pod, .. }
-            | Call::PodStatus { pod, .. } => pod,
-            Call::GroupStatus { group, .. } => group,
-            Call::PostEvent(event) => &event.regarding,
+            | Call::PodStatus { pod, .. } => pod.clone(),
+            Call::Volume { step, .. } => step.object(),
+            Call::GroupStatus { group, .. } => group.clone(),
+            Call::QueueStatus { queue, .. } => queue.clone(),
+            Call::PostEvent(event) => event.regarding.clone(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Calls {
 enum Lane {
     /// Answers that others wait for.
     Read,
-    /// Whoever has to go, so that others can come.
+    /// What others wait for: who has to go, and volumes.
     Evict,
     /// Whoever has a place.
     Bind,
@@ -42,8 +42,9 @@ fn lane(call: &Call) -> Lane {
     match call {
         Call::ReadPod { .. } => Lane::Read,
         Call::Evict { .. } => Lane::Evict,
+        Call::Volume { .. } => Lane::Evict,
         Call::Bind { .. } => Lane::Bind,
-        Call::PodStatus { .. } | Call::GroupStatus { .. } => Lane::Status,
+        Call::PodStatus { .. } | Call::GroupStatus { .. } | Call::QueueStatus { .. } => Lane::Status,
         Call::PostEvent(_) => Lane::Event,
     }
 }

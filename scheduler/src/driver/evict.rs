@@ -1,8 +1,11 @@
 //! Who has to go, and who has been promised their place. Owns how often an eviction is asked for, and how long anybody counts
 //! on a place that does not come free.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use berth_engine::decision::{Assigned, EvictCause};
-use berth_engine::{Event, GangId, PodId, Timestamp};
+use berth_engine::{Event, GangId, NodeId, PodId, Timestamp};
 
 use super::{ApiEvent, Call, CallId, Driver, Due, Fact, Outcome};
 use crate::objects::Key;
@@ -24,6 +27,8 @@ pub(super) struct Eviction {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// Nobody knows yet whether it is anywhere: its binding is under way.
+    Undecided,
     /// Its call waits for its turn, or is under way.
     Asked(CallId),
     /// To be asked again when that is due.
@@ -57,10 +62,45 @@ impl Driver {
                 Some(gang) => ("Preempted", format!("Preempted by {gang}, {}", sentence(cause))),
                 None => ("Evicted", sentence(cause).to_owned()),
             };
-            let call = self.calls.put(Call::Evict { pod: pod.clone(), uid: uid.clone() });
-            let state = State::Asked(call);
-            self.evictions.insert(pod.clone(), Eviction { uid, since: now, attempts: 1, state, cause, why, reason });
+            // Who has not been bound has nothing to leave, and an eviction would delete it.
+            let waits = self.world.doing(&pod, &uid) == Some(Doing::Waits);
+            if waits && self.is_surely_unbound(&pod, now) {
+                self.bindings.remove(&pod);
+                self.withdraw(&pod, now);
+                continue;
+            }
+            let state = State::Undecided;
+            self.evictions.insert(pod.clone(), Eviction { uid, since: now, attempts: 0, state, cause, why, reason });
             self.due.insert((now.plus(self.settings.promise), Due::Evict(pod.clone())));
+            if !waits || self.is_surely_bound(&pod) {
+                self.ask_to_go(&pod);
+            }
+        }
+    }
+
+    /// The pod's binding has come to something, or to nothing.
+    pub(super) fn eviction_is_decided(&mut self, pod: &Key, bound: bool, now: Timestamp) {
+        if self.evictions.get(pod).is_none_or(|known| known.state != State::Undecided) {
+            return;
+        }
+        if bound {
+            return self.ask_to_go(pod);
+        }
+        self.evictions.remove(pod);
+        self.withdraw(pod, now);
+    }
+
+    fn ask_to_go(&mut self, pod: &Key) {
+        let Some(eviction) = self.evictions.get_mut(pod) else { return };
+        eviction.attempts += 1;
+        let call = Call::Evict { pod: pod.clone(), uid: eviction.uid.clone() };
+        eviction.state = State::Asked(self.calls.put(call));
+    }
+
+    /// The engine hears of the pod anew, as it is.
+    pub(super) fn withdraw(&mut self, pod: &Key, now: Timestamp) {
+        for event in self.world.withdraw(pod) {
+            self.tell(event, now);
         }
     }
 
@@ -98,35 +138,36 @@ impl Driver {
             return self.stays(pod, now);
         }
         if eviction.state == State::Pausing {
-            eviction.attempts += 1;
-            let call = Call::Evict { pod: pod.clone(), uid: eviction.uid.clone() };
-            eviction.state = State::Asked(self.calls.put(call));
+            self.ask_to_go(pod);
         }
     }
 
-    /// It does not go: nobody counts on its place any longer.
+    /// It does not go: nobody counts on its place any longer. One that nobody stops runs on, and may be asked again.
     fn stays(&mut self, pod: &Key, now: Timestamp) {
-        self.evictions.remove(pod);
-        if let Some(id) = self.world.is_evicted(pod) {
-            self.tell(Event::PodStuck { pod: id }, now);
+        let Some(eviction) = self.evictions.remove(pod) else { return };
+        if eviction.state != State::Going {
+            return self.withdraw(pod, now);
+        }
+        for event in self.world.stuck(pod) {
+            self.tell(event, now);
         }
     }
 
     /// Something new is known of a pod: is it gone?
-    pub(super) fn look_at_eviction(&mut self, pod: &Key) {
+    pub(super) fn look_at_eviction(&mut self, pod: &Key, now: Timestamp) {
         let Some(eviction) = self.evictions.get_mut(pod) else { return };
         match self.world.doing(pod, &eviction.uid) {
             None | Some(Doing::Ended) => {
                 self.evictions.remove(pod);
             }
             Some(Doing::On { stops: true, .. }) => eviction.state = State::Going,
-            Some(Doing::On { .. } | Doing::Waits) => {}
+            Some(Doing::On { .. }) => self.eviction_is_decided(pod, true, now),
+            Some(Doing::Waits) => {}
         }
     }
 
     /// The engine has promised places that others still have to leave.
-    pub(super) fn promise(&mut self, gang: GangId, pods: &[Assigned], now: Timestamp) {
-        let until = now.plus(self.settings.promise);
+    pub(super) fn promise(&mut self, gang: GangId, pods: &[Assigned]) {
         let of = if pods.len() > 1 { format!(" (with all of {})", self.gang_name(gang)) } else { String::new() };
         for assigned in pods {
             let slot = &assigned.slot;
@@ -135,8 +176,6 @@ impl Driver {
             };
             let (pod, uid) = (pod.clone(), uid.to_owned());
             let message = self.promised(node, &of);
-            self.promises.insert(pod.clone(), until);
-            self.due.insert((until, Due::Promise(pod.clone())));
             // A pod that moves runs until it goes: it has nothing to say.
             if self.world.doing(&pod, &uid) == Some(Doing::Waits) {
                 self.say(&pod, &uid, message, false);
@@ -144,12 +183,31 @@ impl Driver {
         }
     }
 
-    pub(super) fn promise_is_due(&mut self, pod: &Key, now: Timestamp) {
-        if self.promises.get(pod).is_none_or(|until| *until > now) {
-            return;
+    /// What the engine promises counts, not what was heard of it: promises fall in groups and with nodes, and pass to the
+    /// successors of pods that are gone.
+    pub(super) fn look_at_promises(&mut self, now: Timestamp) {
+        let all: BTreeMap<PodId, NodeId> = self.engine.state().promised().collect();
+        let before: Vec<PodId> = self.promises.keys().copied().chain(std::mem::take(&mut self.lapsed)).collect();
+        let (fallen, events) = self.world.promised(&all, &before);
+        events.into_iter().for_each(|event| self.tell(event, now));
+        fallen.iter().for_each(|pod| self.unsay_promise(pod));
+        self.promises.retain(|pod, _| all.contains_key(pod));
+        let until = now.plus(self.settings.promise);
+        for pod in all.into_keys() {
+            if let Entry::Vacant(new) = self.promises.entry(pod) {
+                new.insert(until);
+                self.due.insert((until, Due::Promise(pod)));
+            }
         }
-        self.promises.remove(pod);
-        if let Some(event) = self.world.nomination_expired(pod) {
+    }
+
+    pub(super) fn promise_is_due(&mut self, pod: PodId, now: Timestamp) {
+        if self.promises.get(&pod).is_some_and(|until| *until <= now) {
+            self.promises.remove(&pod);
+            self.lapsed.push(pod);
+            // One that is gone has kept it for its successor.
+            let gone = self.world.pod(pod).is_none();
+            let event = if gone { Event::PodGone { pod } } else { Event::NominationExpired { pod } };
             self.tell(event, now);
         }
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use berth_engine::decision::{WaitCause, Why};
 use berth_engine::{GangId, PodId, Timestamp};
 
-use super::{ApiEvent, Call, Condition, Driver, Due, Fact, Outcome, PodStatus};
+use super::{ApiEvent, Call, CallId, Condition, Driver, Due, Fact, Outcome, PodStatus};
 use crate::objects::Key;
 use crate::world::Doing;
 
@@ -19,6 +19,22 @@ pub(super) struct Verdicts(BTreeMap<Key, Said>);
 struct Said {
     uid: String,
     condition: Condition,
+    /// The node that is promised; empty for none.
+    nominated: String,
+    state: State,
+}
+
+/// Writes about one pod follow one another: two at once could come to pass in either order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It is written, as far as is known.
+    Written,
+    /// Its call waits for its turn, or is under way.
+    Writing(CallId),
+    /// So, and something else is to be said by now.
+    Outdated(CallId),
+    /// To be tried again when that is due.
+    Pausing,
 }
 
 /// Writes that came to nothing are tried again after so long (ms).
@@ -36,6 +52,15 @@ impl Verdicts {
     pub(super) fn pods(&self) -> impl Iterator<Item = &Key> {
         self.0.keys()
     }
+
+    pub(super) fn of(&self, pod: &Key) -> Option<&Condition> {
+        self.0.get(pod).map(|said| &said.condition)
+    }
+
+    /// What was to be said has not been.
+    pub(super) fn forget(&mut self, pod: &Key) {
+        self.0.remove(pod);
+    }
 }
 
 impl Driver {
@@ -43,6 +68,7 @@ impl Driver {
     pub(super) fn waits(&mut self, gang: GangId, pod: PodId, why: &Why) {
         let message = self.message(gang, pod, why);
         let first = self.world.pod(pod).map(|(key, _)| key.clone());
+        self.group_waits(gang, &message);
         for (key, uid) in self.world.waiting_of(gang) {
             let is_first = Some(&key) == first.as_ref();
             self.say(&key, &uid, message.clone(), is_first);
@@ -119,8 +145,8 @@ impl Driver {
         let Some(object) = self.world.pod_with_uid(pod, uid) else { return };
         let shown = object.status.conditions.iter().find(|condition| condition.kind == "PodScheduled");
         let nominated = self.world.nominated(pod).unwrap_or_default().to_owned();
-        let same_place = object.status.nominated_node_name == nominated;
         let before = self.verdicts.0.get(pod).filter(|said| said.uid == uid);
+        let same_place = *before.map_or(&object.status.nominated_node_name, |said| &said.nominated) == nominated;
         let same_words = match (before, shown) {
             (Some(said), _) => (said.condition.reason, &said.condition.message) == (reason, &message),
             (None, Some(shown)) => (shown.reason.as_str(), &shown.message) == (reason, &message),
@@ -130,7 +156,6 @@ impl Driver {
             return;
         }
         let known = shown.is_some_and(|shown| shown.status == "False");
-        let condition = Condition { holds: false, reason, message, known };
         if event && !same_words {
             self.calls.put(Call::PostEvent(ApiEvent {
                 regarding: pod.clone(),
@@ -138,39 +163,69 @@ impl Driver {
                 warning: true,
                 reason: "FailedScheduling",
                 action: "Scheduling",
-                note: cut(&condition.message),
+                note: cut(&message),
             }));
         }
-        let nominated = (!same_place).then_some(nominated);
-        let status = PodStatus { condition: Some(condition.clone()), nominated };
-        self.verdicts.0.insert(pod.clone(), Said { uid: uid.to_owned(), condition });
-        self.calls.put(Call::PodStatus { pod: pod.clone(), uid: uid.to_owned(), status });
+        let state = before.map_or(State::Written, |said| said.state);
+        let condition = Condition { holds: false, reason, message, known };
+        self.verdicts.0.insert(pod.clone(), Said { uid: uid.to_owned(), condition, nominated, state });
+        self.send_verdict(pod);
     }
 
-    pub(super) fn verdict_written(
-        &mut self,
-        pod: &Key,
-        uid: &str,
-        status: &PodStatus,
-        outcome: &Outcome,
-        now: Timestamp,
-    ) {
-        let Some(said) = self.verdicts.0.get(pod).filter(|said| said.uid == uid) else { return };
-        let is_last = status.condition.as_ref() == Some(&said.condition);
-        if is_last && matches!(outcome, Outcome::Busy { .. } | Outcome::Unknown { .. }) {
-            self.due.insert((now.plus(WRITE_AGAIN_MS), Due::Verdict(pod.clone())));
+    /// Writes what is said now, or leaves that to whoever waits for the last write.
+    fn send_verdict(&mut self, pod: &Key) {
+        let Some(said) = self.verdicts.0.get_mut(pod) else { return };
+        said.state = match said.state {
+            State::Written => {
+                let status =
+                    PodStatus { condition: Some(said.condition.clone()), nominated: Some(said.nominated.clone()) };
+                let call = Call::PodStatus { pod: pod.clone(), uid: said.uid.clone(), status };
+                State::Writing(self.calls.put(call))
+            }
+            State::Writing(call) | State::Outdated(call) => State::Outdated(call),
+            State::Pausing => State::Pausing,
+        };
+    }
+
+    /// It is promised nothing any longer.
+    pub(super) fn unsay_promise(&mut self, pod: &Key) {
+        let Some(said) = self.verdicts.0.get_mut(pod) else { return };
+        if !said.nominated.is_empty() {
+            said.nominated.clear();
+            self.send_verdict(pod);
         }
+    }
+
+    pub(super) fn verdict_written(&mut self, pod: &Key, uid: &str, id: CallId, outcome: &Outcome, now: Timestamp) {
+        let Some(said) = self.verdicts.0.get_mut(pod).filter(|said| said.uid == uid) else { return };
+        let outdated = match said.state {
+            State::Writing(call) if call == id => false,
+            State::Outdated(call) if call == id => true,
+            _ => return,
+        };
+        let pause = match outcome {
+            Outcome::Busy { after_ms, .. } => WRITE_AGAIN_MS.max(*after_ms),
+            // It may come to pass as long as a request may take: the next one comes after that.
+            Outcome::Unknown { .. } => WRITE_AGAIN_MS.max(self.settings.request_timeout),
+            _ => {
+                said.state = State::Written;
+                if outdated {
+                    self.send_verdict(pod);
+                }
+                return;
+            }
+        };
+        said.state = State::Pausing;
+        self.due.insert((now.plus(pause), Due::Verdict(pod.clone())));
     }
 
     /// What could not be written is written now, if it is still so.
     pub(super) fn verdict_is_due(&mut self, pod: &Key) {
-        let Some(said) = self.verdicts.0.get(pod) else { return };
-        if self.world.doing(pod, &said.uid) != Some(Doing::Waits) {
-            return;
+        let Some(said) = self.verdicts.0.get_mut(pod).filter(|said| said.state == State::Pausing) else { return };
+        said.state = State::Written;
+        if self.world.doing(pod, &said.uid) == Some(Doing::Waits) {
+            self.send_verdict(pod);
         }
-        let nominated = self.world.nominated(pod).map(str::to_owned);
-        let status = PodStatus { condition: Some(said.condition.clone()), nominated };
-        self.calls.put(Call::PodStatus { pod: pod.clone(), uid: said.uid.clone(), status });
     }
 
     /// Whoever has a place, or is gone, has nothing more to say.

@@ -15,6 +15,7 @@ use super::watch as api;
 use crate::driver::{ApiEvent, Call, Condition, Outcome, PodStatus};
 use crate::lease::Leadership;
 use crate::objects::{self, Key, Kind};
+use crate::volumes::VolumeStep;
 
 /// Sends calls.
 #[derive(Clone)]
@@ -107,9 +108,18 @@ impl Writer {
                 }
                 patch(pod, uid, fields.into())
             }
+            Call::Volume { step, .. } => volume(step),
             Call::GroupStatus { group, uid, condition } => {
                 let conditions = json!([written("PodGroupInitiallyScheduled", condition)]);
                 patch(group, uid, json!({ "conditions": conditions }))
+            }
+            Call::QueueStatus { queue, uid, status } => {
+                let mut fields = json!(status);
+                // What is not there any longer has to be said so in a merge.
+                for field in ["used", "fairShare", "pending", "head", "decayedUsage"] {
+                    fields.as_object_mut().map(|all| all.entry(field).or_insert(Value::Null));
+                }
+                patch(queue, uid, fields)
             }
             Call::PostEvent(event) => {
                 let namespace = namespace_of(&event.regarding);
@@ -165,9 +175,35 @@ fn post(path: String, body: &Value) -> Result<Request<Body>, http::Error> {
 /// Only the object with this uid: another one of its name is a conflict.
 fn patch(object: &Key, uid: &str, status: Value) -> Result<Request<Body>, http::Error> {
     let body = json!({ "metadata": { "uid": uid }, "status": status });
-    let form = if object.kind == Kind::Pod { "strategic-merge-patch" } else { "merge-patch" };
+    // Custom resources have no other form; of the others only a strategic one merges lists of conditions.
+    let form = if object.kind == Kind::Queue { "merge-patch" } else { "strategic-merge-patch" };
     let request = Request::patch(format!("{}/status", api::path(object)));
     let request = request.header(http::header::CONTENT_TYPE, format!("application/{form}+json"));
+    request.body(Body::from(body.to_string().into_bytes()))
+}
+
+/// Over the version that was decided on, and no other.
+fn volume(step: &VolumeStep) -> Result<Request<Body>, http::Error> {
+    let (object, mut body, version) = match step {
+        VolumeStep::GiveVolume { volume, version, claim, claim_uid, by_controller } => {
+            let (api_version, kind) = api::type_of(Kind::Claim);
+            let claim = json!({ "apiVersion": api_version, "kind": kind, "namespace": claim.namespace,
+                "name": claim.name, "uid": claim_uid });
+            let mut body = json!({ "spec": { "claimRef": claim } });
+            if *by_controller {
+                body["metadata"]["annotations"] = json!({ "pv.kubernetes.io/bound-by-controller": "yes" });
+            }
+            (Key::cluster(Kind::Volume, volume), body, version)
+        }
+        VolumeStep::SelectNode { claim, version, node } => {
+            let body = json!({ "metadata": { "annotations": { "volume.kubernetes.io/selected-node": node } } });
+            (claim.clone(), body, version)
+        }
+    };
+    if let Some(version) = version {
+        body["metadata"]["resourceVersion"] = json!(version.to_string());
+    }
+    let request = Request::patch(api::path(&object)).header(http::header::CONTENT_TYPE, "application/merge-patch+json");
     request.body(Body::from(body.to_string().into_bytes()))
 }
 

@@ -41,6 +41,7 @@ pub(super) struct Defined {
     pub(super) calls: IntCounterVec,
     pub(super) watch_restarts: IntCounterVec,
     pub(super) problems: IntGauge,
+    pub(super) journal_ended: IntGauge,
 }
 
 impl Defined {
@@ -156,6 +157,10 @@ impl Defined {
                 &["kind"],
             )?,
             problems: define.gauge("berth_problems", "Fields of objects that cannot be used as they are.")?,
+            journal_ended: define.gauge(
+                "berth_journal_ended",
+                "1 where a journal is configured and cannot be written any longer: the log says why. Else 0.",
+            )?,
         })
     }
 }

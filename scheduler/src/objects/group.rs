@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::pod::Condition;
 use super::{Meta, or_default};
 
 /// A PodGroup.
@@ -17,6 +18,18 @@ pub struct Group {
     /// What it asks for.
     #[serde(deserialize_with = "or_default")]
     pub spec: GroupSpec,
+    /// What is said of it.
+    #[serde(deserialize_with = "or_default")]
+    pub status: GroupStatus,
+}
+
+/// `status` of a PodGroup.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GroupStatus {
+    /// Aspects of its state. (n)
+    #[serde(deserialize_with = "or_default")]
+    pub conditions: Vec<Condition>,
 }
 
 /// `spec` of a PodGroup. Which fields there are depends on the system: (n) native, (c) coscheduling, (v) Volcano, (k) KAI.

@@ -1,11 +1,12 @@
 //! What the driver asks about objects, beside what the engine is told of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_engine::gang::Stage;
-use berth_engine::{GangId, PodId, Timestamp};
+use berth_engine::{Event, GangId, NodeId, PodId, Timestamp};
 
 use super::{Source, World};
+use crate::node;
 use crate::objects::{Body, Key, Kind, Object, Pod};
 use crate::pod::Phase;
 use crate::problem::Effect;
@@ -77,9 +78,10 @@ impl World {
         self.told.pods.get(key)?.nominated.as_deref()
     }
 
-    /// Has the engine told this pod to go?
-    pub(crate) fn is_evicted(&self, key: &Key) -> Option<PodId> {
-        self.told.pods.get(key).filter(|told| told.evicted).map(|told| told.id)
+    /// Does the engine hold a place for this very pod that no watch has shown it to have?
+    pub(super) fn is_booked(&self, key: &Key) -> bool {
+        let told = self.told.pods.get(key).filter(|told| matches!(told.at, At::Seat { stage: Stage::Placed, .. }));
+        told.zip(self.store.get(key)).is_some_and(|(told, object)| told.uid == object.uid)
     }
 
     /// When a pod was created.
@@ -107,6 +109,10 @@ impl World {
             let view = self.views.get(key)?;
             let uid = self.store.get(key).map(|object| object.uid.clone())?;
             let (gang, _) = view.gang.as_ref().filter(|_| view.reading.phase == Phase::Waits)?;
+            // In kube-scheduler's words, which say it all.
+            if let Some(refusal) = self.volume_refusal(key) {
+                return Some((uid, Some(refusal.to_owned())));
+            }
             let of = |source| self.problems.get(&source).into_iter().flatten();
             let all = of(Source::Pod(key.clone())).chain(of(Source::Gang(gang.clone())));
             let all = all.chain(of(Source::Engine(key.clone())));
@@ -119,30 +125,79 @@ impl World {
         pods.into_iter().filter_map(|key| ours(&key).map(|(uid, why)| (key, uid, why))).collect()
     }
 
-    /// How many pods there are of each kind of state; looks at all of them.
-    pub(crate) fn counts(&self) -> Counts {
-        let mut counts = Counts { pods: self.views.len() as u64, ..Counts::default() };
-        for (key, view) in self.views.iter().filter(|(_, view)| view.gang.is_some()) {
-            match view.reading.phase {
-                Phase::Gated => counts.gated += 1,
-                Phase::Waits if self.booked(key).is_some() => counts.assumed += 1,
-                Phase::Waits => counts.waiting += 1,
-                Phase::Bound(_) | Phase::Succeeded | Phase::Failed => {}
+    /// A pod that was told to go runs on, or never was anywhere: the engine is told that it is gone, and with the next
+    /// [`World::events`] of the pod as it is.
+    pub(crate) fn withdraw(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        self.pod_gone(key, &BTreeSet::new(), &mut events);
+        self.dirty.pods.insert(key.clone());
+        events
+    }
+
+    /// A pod stops, but is not gone in time: nobody is promised its place any longer, nor it another one.
+    pub(crate) fn stuck(&mut self, key: &Key) -> Vec<Event> {
+        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let Some(told) = self.told.pods.get(key).filter(|told| told.evicted) else { return events };
+        let (id, at) = (told.id, told.at.clone());
+        if let At::Seat { node, .. } = at {
+            self.promises_fall(&node, &mut events);
+            events.push(Event::PodStuck { pod: id });
+        }
+        events
+    }
+
+    /// Takes note of all the promises of places that there are: the engine drops some by itself, and gives those of pods that
+    /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer, and what to tell the
+    /// engine of those that are gone and have none to pass on.
+    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> (Vec<Key>, Vec<Event>) {
+        let (mut fallen, mut events) = (Vec::new(), Vec::new());
+        for id in before.iter().filter(|id| !all.contains_key(id)) {
+            let Some(key) = self.told.pod_keys.get(id) else { continue };
+            if let Some(told) = self.told.pods.get_mut(key) {
+                told.nominated = None;
+                fallen.extend(Some(key.clone()).filter(|_| told.at == At::Waits));
             }
         }
-        counts
+        for (id, node) in all {
+            let known = self.told.pod_keys.get(id).and_then(|key| self.told.pods.get_mut(key));
+            if let Some((told, name)) = known.zip(self.told.node_names.get(node)) {
+                told.nominated = Some(name.clone());
+            }
+        }
+        for gang in std::mem::take(&mut self.told.haunted) {
+            let Some(told) = self.told.gangs.get_mut(&gang) else { continue };
+            let given_up = told.ghosts.extract_if(.., |ghost| !all.contains_key(&ghost.id));
+            events.extend(given_up.map(|ghost| Event::PodGone { pod: ghost.id }));
+            if told.ghosts.is_empty() {
+                self.dirty.gangs.insert(gang);
+            } else {
+                self.told.haunted.insert(gang);
+            }
+        }
+        (fallen, events)
     }
-}
 
-/// Numbers of pods; all but the first are of our own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// All there are.
-    pub(crate) pods: u64,
-    /// With scheduling gates.
-    pub(crate) gated: u64,
-    /// Without a place.
-    pub(crate) waiting: u64,
-    /// With a place that no watch has shown yet.
-    pub(crate) assumed: u64,
+    /// Would a node still take a pod that has been given a place there: is it open, does it offer what its pods
+    /// hold, and does it still have the labels?
+    pub(crate) fn takes(&self, node: &str, pod: &Key) -> bool {
+        let (Some((_, told)), Some(view)) = (self.told.nodes.get(node), self.views.get(pod)) else { return false };
+        let agent = self.store.get(&Key::cluster(Kind::GpuNode, node)).and_then(|object| match &object.body {
+            Body::GpuNode(agent) => Some(agent.as_ref()),
+            _ => None,
+        });
+        let Some(Body::Node(object)) = self.store.get(&Key::cluster(Kind::Node, node)).map(|object| &object.body)
+        else {
+            return false;
+        };
+        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };
+        let (held, asked) = (&told.shape, &view.reading.shape);
+        let short = (asked.cpu_milli > 0 && held.cpu_milli > offered.cpu_milli)
+            || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)
+            || (asked.gpu.count() > 0 && held.gpus > offered.gpus)
+            || (!asked.mig.is_empty() && held.mig != offered.mig)
+            || held.pods > offered.pods;
+        let closed = offered.unschedulable && asked.tolerations.is_empty();
+        let has = |(key, value): (&String, &String)| held.labels.get(key) == Some(value);
+        !short && !closed && asked.node_selector.iter().all(has)
+    }
 }

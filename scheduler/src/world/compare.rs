@@ -418,7 +418,8 @@ impl World {
                 telling.nodes_new.contains_key(node)
                     || self.told.nodes.contains_key(node) && !telling.nodes_gone.contains(node)
             }
-            None => reading.is_sound() && member.is_some() && !refused,
+            // Whose queue or group is gone may be bound all the same, while its call is under way: it keeps its place.
+            None => reading.is_sound() && member.is_some() && !refused || self.is_booked(key),
         };
         if !present {
             return (None, problems);

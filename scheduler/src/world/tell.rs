@@ -83,8 +83,17 @@ impl World {
     }
 
     /// A pod leaves the engine, because it is gone or is about to be told anew.
-    fn pod_gone(&mut self, key: &Key, gangs_gone: &std::collections::BTreeSet<GangKey>, events: &mut Vec<Event>) {
+    pub(super) fn pod_gone(
+        &mut self,
+        key: &Key,
+        gangs_gone: &std::collections::BTreeSet<GangKey>,
+        events: &mut Vec<Event>,
+    ) {
         let Some(told) = self.told.remove_pod(key) else { return };
+        // What the node was made out to offer for the sake of a booking is looked at again.
+        if let At::Seat { stage: Stage::Placed, node, .. } = &told.at {
+            self.dirty.nodes.insert(node.clone());
+        }
         // The same pod, and still of that gang: only then does it count among those of the gang that ended well.
         let same = self.store.get(key).is_some_and(|object| object.uid == told.uid);
         let ended_well = |view: &View| view.reading.phase == Phase::Succeeded && view.gang == told.gang;
@@ -103,8 +112,11 @@ impl World {
         }
         // It moves: the engine keeps its new place for the pod that comes in its stead, as long as its gang stays.
         let gang = told.gang.clone().map(|(gang, _)| gang).filter(|gang| !gangs_gone.contains(gang));
-        match gang.and_then(|gang| self.told.gangs.get_mut(&gang)) {
-            Some(gang) => gang.ghosts.push(told),
+        match gang.and_then(|key| Some((self.told.gangs.get_mut(&key)?, key))) {
+            Some((gang, key)) => {
+                gang.ghosts.push(told);
+                self.told.haunted.insert(key);
+            }
             None => events.push(Event::PodGone { pod: told.id }),
         }
     }
@@ -182,6 +194,7 @@ impl World {
                 Some(Seat { stage: *stage, node: *id, gpus: gpus.clone() })
             }
         };
+        let mut nominated = None;
         let member = gang.as_ref().and_then(|(gang, subgroup)| {
             let told = self.told.gangs.get_mut(gang)?;
             let heir = |ghost: &ToldPod| {
@@ -190,13 +203,14 @@ impl World {
                     && ghost.gang.as_ref().is_some_and(|(_, of)| of == subgroup)
             };
             if let Some(at) = told.ghosts.iter().position(heir) {
-                told.ghosts.remove(at); // the engine gives the newcomer its place
+                // The engine gives the newcomer its place.
+                nominated = told.ghosts.remove(at).nominated.filter(|_| seat.is_none());
             }
             Some(Member { gang: told.id, subgroup: subgroup.clone() })
         });
         let pod: PodId = self.told.new_pod();
         events.push(Event::PodAdded { pod, spec: PodSpec { gang: member, seat, ..spec.clone() } });
-        self.told.add_pod(key, ToldPod { id: pod, uid, spec, gang, at, evicted, nominated: None });
+        self.told.add_pod(key, ToldPod { id: pod, uid, spec, gang, at, evicted, nominated });
     }
 
     /// Where a pod is: as the watches say, else as the engine has booked. Its GPUs are those it was believed to have, or the
@@ -208,6 +222,10 @@ impl World {
         });
         let (stage, node) = match (bound, &booked) {
             (None, None) => return Ok(At::Waits),
+            // Told to go before it was known whether it has come: its place may be promised to others.
+            (None, Some((_, node, _, true))) if self.told.nodes.contains_key(*node) => {
+                (Stage::Evicted, (*node).clone())
+            }
             (None, Some((stage, node, _, _))) if self.told.nodes.contains_key(*node) => (*stage, (*node).clone()),
             (None, Some(_)) => return Ok(At::Waits),
             (Some((_, node)), Some((_, known, _, true))) if node == **known => (Stage::Evicted, node),
@@ -238,10 +256,15 @@ impl World {
     }
 
     /// Somebody else has taken room on a node: what was promised there may not be free any longer, and is promised anew.
-    fn promises_fall(&mut self, node: &str, events: &mut Vec<Event>) {
+    pub(super) fn promises_fall(&mut self, node: &str, events: &mut Vec<Event>) {
         for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
             pod.nominated = None;
             events.push(Event::NominationExpired { pod: pod.id });
+        }
+        for gang in &self.told.haunted {
+            let Some(told) = self.told.gangs.get_mut(gang) else { continue };
+            let there = |ghost: &mut ToldPod| ghost.nominated.as_deref() == Some(node);
+            events.extend(told.ghosts.extract_if(.., there).map(|ghost| Event::PodGone { pod: ghost.id }));
         }
     }
 

@@ -10,7 +10,7 @@ use super::World;
 use crate::objects::{Body, Key, Kind};
 use crate::pod::Phase;
 use crate::told::At;
-use crate::volumes::{Pin, Progress, claim_key, progress};
+use crate::volumes::{Pin, Progress, claim_key, claims, progress};
 
 impl World {
     /// Reads again the volumes of whoever may be concerned by what has changed.
@@ -111,6 +111,7 @@ impl World {
     /// How far the volumes of a pod are that the engine has put on a node: what to write before the binding, and when all is done.
     pub fn volume_progress(&self, pod: &Key, node: &str) -> Progress {
         match self.store.get(pod).and_then(|object| object.body.as_pod()) {
+            Some(pod) if claims(pod).is_empty() => Progress::Ready,
             Some(pod) => progress(pod, node, &self.store, self.volumes.pins()),
             None => Progress::Fails("the pod is gone".to_owned()),
         }

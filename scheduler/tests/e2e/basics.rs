@@ -71,3 +71,17 @@ async fn pods_with_gates_wait_until_they_are_taken_away() {
     stage.until_bound(["gated".to_owned()]).await;
     berth.assert_sound();
 }
+
+#[tokio::test]
+async fn a_changed_configuration_takes_effect_without_a_restart() {
+    let Some(plane) = PLANE.get().await else { return };
+    let stage = Stage::new(plane, "reload", 1).await;
+    let mut berth = Berth::start(plane, stage.name, json!({})).await;
+    let mut pod = stage.pod("lost", 1);
+    pod.labels.insert("berth.dev/queue".into(), "no-such-queue".into());
+    stage.create(&[pod]).await;
+    stage.until_says("lost", "no such queue").await;
+    berth.reconfigure(json!({ "queues": { "unknownQueue": "use-default" } }));
+    stage.until_bound(["lost".to_owned()]).await;
+    berth.assert_sound();
+}

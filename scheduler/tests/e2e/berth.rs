@@ -6,11 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_controlplane::{ControlPlane, Inventory, TestPod};
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, PostParams};
-use kube::config::Kubeconfig;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -27,54 +24,22 @@ pub(crate) async fn install(plane: &ControlPlane) -> PathBuf {
 
 /// The same, on a plane that is not shared. Returns a kubeconfig with the account's token.
 pub(crate) async fn install_now(plane: &ControlPlane) -> PathBuf {
-    let mut definitions = Vec::new();
-    for entry in fs::read_dir(deploy().join("crds")).expect("deploy/crds") {
-        let text = fs::read_to_string(entry.expect("an entry").path()).expect("text");
-        definitions.push(serde_saphyr::from_str::<CustomResourceDefinition>(&text).expect("a definition"));
+    let crds = fs::read_dir(deploy().join("crds")).expect("deploy/crds");
+    let files = crds.map(|entry| entry.expect("an entry").path()).chain([deploy().join("rbac.yaml")]);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("text");
+        plane.apply(&text).await.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
-    plane.define(&definitions).await.unwrap_or_else(|error| panic!("{error}"));
-    let client = plane.client().expect("a client");
-    let text = fs::read_to_string(deploy().join("rbac.yaml")).expect("deploy/rbac.yaml");
-    for document in text.split("\n---\n") {
-        let json: Value = serde_saphyr::from_str(document).expect("an object");
-        let (kind, namespace) = (json["kind"].as_str().expect("a kind"), json["metadata"]["namespace"].as_str());
-        macro_rules! create {
-            ($api:expr, $kind:ty) => {{
-                let object: $kind = serde_json::from_value(json.clone()).expect("an object of its kind");
-                let api: Api<$kind> = $api;
-                api.create(&PostParams::default(), &object).await.expect("is accepted");
-            }};
-        }
-        let in_namespace = namespace.unwrap_or_default();
-        match kind {
-            "Namespace" => create!(Api::all(client.clone()), Namespace),
-            "ClusterRole" => create!(Api::all(client.clone()), ClusterRole),
-            "ClusterRoleBinding" => create!(Api::all(client.clone()), ClusterRoleBinding),
-            "ServiceAccount" => create!(Api::namespaced(client.clone(), in_namespace), ServiceAccount),
-            "Role" => create!(Api::namespaced(client.clone(), in_namespace), Role),
-            "RoleBinding" => create!(Api::namespaced(client.clone(), in_namespace), RoleBinding),
-            other => panic!("deploy/rbac.yaml has a {other}, which this does not create"),
-        }
-    }
-    let token = plane.token("berth-system", "berth-scheduler").await.expect("a token");
-    let mut kubeconfig = Kubeconfig::read_from(plane.kubeconfig()).expect("the plane's own");
-    for user in &mut kubeconfig.auth_infos {
-        user.auth_info = Some(kube::config::AuthInfo { token: Some(token.clone().into()), ..Default::default() });
-    }
-    let mut json = serde_json::to_value(&kubeconfig).expect("JSON");
-    // The token is not shown by whoever prints a configuration; here it has to be.
-    for user in json["users"].as_array_mut().expect("users") {
-        user["user"]["token"] = json!(token);
-    }
-    let path = plane.folder().join("berth-scheduler.kubeconfig");
-    fs::write(&path, json.to_string()).expect("is written");
-    path
+    plane.kubeconfig_of("berth-system", "berth-scheduler").await.expect("a kubeconfig")
 }
 
 /// A running scheduler. Killed when dropped.
 pub(crate) struct Berth {
     process: Child,
-    pub(crate) log: PathBuf,
+    pub(crate) name: String,
+    file: PathBuf,
+    configuration: Value,
+    log: PathBuf,
 }
 
 impl Berth {
@@ -116,7 +81,13 @@ impl Berth {
             .stderr(out)
             .spawn()
             .expect("berth-scheduler starts");
-        Berth { process, log }
+        Berth { process, name: name.to_owned(), file, configuration, log }
+    }
+
+    /// Changes its configuration file while it runs.
+    pub(crate) fn reconfigure(&mut self, settings: Value) {
+        merge(&mut self.configuration, settings);
+        fs::write(&self.file, self.configuration.to_string()).expect("is written");
     }
 
     /// As a power cut would.
@@ -126,10 +97,24 @@ impl Berth {
         let _ = self.process.wait();
     }
 
+    /// It stands still, as on a machine that has no time for it.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.process.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{signal}");
+    }
+
     /// Asks it to end, and says with which code it did.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().is_ok_and(|status| status.success()));
+        self.signal("-TERM");
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(status) = self.process.try_wait().expect("a child of ours") {
@@ -140,16 +125,21 @@ impl Berth {
         }
     }
 
+    /// All it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The end of its log.
     pub(crate) fn tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// Fails if it has complained of itself.
     pub(crate) fn assert_sound(&self) {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let bad = text.lines().find(|line| line.contains("please report") || line.contains("panicked"));
         assert!(bad.is_none(), "{}: {bad:?}", self.log.display());
     }

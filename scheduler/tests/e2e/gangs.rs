@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Binding;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PostParams};
 use serde_json::json;
@@ -16,6 +18,30 @@ pub(crate) async fn group(stage: &Stage<'_>, name: &str, min_count: u32) {
     let spec = json!({ "schedulingPolicy": { "gang": { "minCount": min_count } } });
     let object = DynamicObject::new(name, &kind).data(json!({ "spec": spec }));
     api.create(&PostParams::default(), &object).await.expect("a PodGroup");
+}
+
+/// Waits until a PodGroup says whether it has been scheduled.
+async fn until_group_says(stage: &Stage<'_>, name: &str, status: &str) {
+    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("scheduling.k8s.io", "v1beta1", "PodGroup"));
+    let api: Api<DynamicObject> = Api::namespaced_with(stage.plane.client().expect("a client"), stage.name, &kind);
+    let says = |group: &DynamicObject| {
+        let conditions = group.data["status"]["conditions"].as_array().into_iter().flatten();
+        group.metadata.name.as_deref() == Some(name)
+            && conditions.into_iter().any(|one| one["type"] == "PodGroupInitiallyScheduled" && one["status"] == status)
+    };
+    let mut events = std::pin::pin!(kube::runtime::WatchStreamExt::applied_objects(kube::runtime::watcher(
+        api.clone(),
+        Default::default()
+    )));
+    let seen = async {
+        while let Some(Ok(group)) = futures_util::StreamExt::next(&mut events).await {
+            if says(&group) {
+                return;
+            }
+        }
+    };
+    let seen = tokio::time::timeout(stage.plane.options().within, seen).await;
+    assert!(seen.is_ok(), "{name} never said {status}: {:?}", api.get(name).await.map(|group| group.data));
 }
 
 #[tokio::test]
@@ -35,9 +61,11 @@ async fn a_gang_of_64_waits_for_its_last_pod_and_then_starts_whole() {
     stage.until_says("job-0", "63/64 pods exist").await;
     let all = stage.pods.list(&ListParams::default()).await.expect("pods").items;
     assert!(all.iter().all(|pod| node_of(pod).is_empty()), "nobody starts alone");
+    until_group_says(&stage, "job", "False").await;
     stage.create(&pods[63..]).await;
     let nodes = stage.until_bound((0..64).map(|index| format!("job-{index}"))).await;
     assert_eq!(nodes.iter().collect::<BTreeSet<_>>().len(), 8, "all eight nodes are full");
+    until_group_says(&stage, "job", "True").await;
     let all = stage.pods.list(&ListParams::default()).await.expect("pods").items;
     assert!(held(&all).values().all(|gpus| *gpus == 8), "{:?}", held(&all));
     berth.assert_sound();
@@ -86,6 +114,20 @@ async fn annotations_make_a_gang_where_no_object_is_wanted() {
     berth.assert_sound();
 }
 
+/// The API server learns of a policy a moment after it has taken it; nothing says when.
+async fn until_rejected(stage: &Stage<'_>) {
+    let probe = berth_controlplane::TestPod { scheduler: Some("nobody".into()), ..stage.pod("doomed-probe", 0) };
+    stage.create(&[probe]).await;
+    let binding: Binding = serde_json::from_value(json!({
+        "metadata": { "name": "doomed-probe" }, "target": { "kind": "Node", "name": "rejected-0" } }))
+    .expect("a binding");
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let ask = async || stage.pods.create_subresource::<_, Status>("binding", "doomed-probe", &dry, &binding).await;
+    while ask().await.is_ok() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 /// A policy that rejects some bindings for ever: the others of the gang do not stay, and other pods go on.
 #[tokio::test]
 async fn a_binding_that_is_always_rejected_holds_nobody_up() {
@@ -115,6 +157,7 @@ async fn a_binding_that_is_always_rejected_holds_nobody_up() {
         let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
         api.patch(&name, &kube::api::PatchParams::apply("test"), &Patch::Apply(&object)).await.expect("accepted");
     }
+    until_rejected(&stage).await;
     let berth = Berth::start(plane, stage.name, json!({ "rules": { "staleGrace": "5s" } })).await;
     group(&stage, "half", 2).await;
     let mut pair = [stage.pod("fine", 8), stage.pod("doomed", 8)];

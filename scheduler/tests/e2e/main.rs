@@ -2,7 +2,12 @@
 
 mod basics;
 mod berth;
+mod failures;
+mod filters;
 mod gangs;
+mod making_room;
+mod neighbours;
+mod volumes;
 
 use berth_controlplane::{Options, Shared};
 

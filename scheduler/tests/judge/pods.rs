@@ -181,7 +181,8 @@ fn node_requirement(dice: &mut Dice, nodes: &[&str]) -> Value {
 
 fn tolerations(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     let all = (0..1 + dice.below(3)).map(|_| {
-        let mut one = json!({ "key": dice.pick(&["dedicated", "dedicated", "flaky", "node.kubernetes.io/unschedulable"]) });
+        let mut one =
+            json!({ "key": dice.pick(&["dedicated", "dedicated", "flaky", "node.kubernetes.io/unschedulable"]) });
         if dice.chance(50) {
             one["operator"] = json!("Exists");
         } else {

@@ -52,7 +52,13 @@ fn one_thing_less_each_time_and_large_things_first() {
         "spec": { "containers": [{ "name": "c" }], "tolerations": [{ "key": "k", "operator": "Exists" }] },
     });
     let all = smaller(&pod);
-    assert!(all[0]["metadata"]["labels"].as_object().is_some_and(serde_json::Map::is_empty) || all[0]["spec"]["tolerations"].is_null());
-    assert!(all.iter().any(|pod| pod["spec"]["tolerations"][0]["key"].is_null() && !pod["spec"]["tolerations"][0].is_null()));
+    assert!(
+        all[0]["metadata"]["labels"].as_object().is_some_and(serde_json::Map::is_empty)
+            || all[0]["spec"]["tolerations"].is_null()
+    );
+    assert!(
+        all.iter()
+            .any(|pod| pod["spec"]["tolerations"][0]["key"].is_null() && !pod["spec"]["tolerations"][0].is_null())
+    );
     assert!(all.iter().all(|pod| pod["metadata"]["name"] == "p" && !pod["spec"]["containers"].is_null()));
 }

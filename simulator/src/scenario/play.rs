@@ -147,7 +147,7 @@ impl Player {
         player.set_queues()?;
         for queue in scenario.queues.iter().filter(|queue| queue.used_gpu_seconds > 0) {
             let amount_ms = u128::from(queue.used_gpu_seconds) * 1000 * 1000;
-            player.tell(Happens::UsageRestored { queue: player.queues[&queue.name], amount_ms })?;
+            player.tell(Happens::UsageRestored { queue: player.queues[&queue.name], amount_ms, at: player.now })?;
         }
         for node in player.world.nodes.clone().values() {
             player.add_node(node)?;

@@ -1,13 +1,18 @@
 //! Who may do what: service accounts with the rights of a role, and our custom resources' definitions.
 
+use std::fs;
+use std::path::PathBuf;
+
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleRef, Subject};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ObjectMeta, PostParams};
-use kube::config::AuthInfo;
+use kube::api::{DynamicObject, GroupVersionKind, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{AuthInfo, Kubeconfig};
+use kube::discovery::{self, Scope};
 use kube::runtime::conditions::is_crd_established;
 use kube::{Api, Config, ResourceExt};
+use serde_json::json;
 
 use crate::{ControlPlane, Error};
 
@@ -51,6 +56,49 @@ impl ControlPlane {
         let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
         let answer = accounts.create_token_request(name, &PostParams::default(), &request).await?;
         Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
+    }
+
+    /// Creates whatever the YAML documents describe, as `kubectl apply` does, and waits for definitions to be served. Other kinds
+    /// of a definition's own group can follow in the same text.
+    ///
+    /// # Errors
+    /// What is no object, and what the API server says.
+    pub async fn apply(&self, yaml: &str) -> Result<(), Error> {
+        let client = self.client()?;
+        for document in yaml.split("\n---\n") {
+            let object: DynamicObject = serde_saphyr::from_str(document).map_err(Error::yaml)?;
+            let types = object.types.clone().unwrap_or_default();
+            let kind = GroupVersionKind::try_from(&types).map_err(Error::yaml)?;
+            let (resource, capabilities) = discovery::pinned_kind(&client, &kind).await?;
+            let api: Api<DynamicObject> = match (&capabilities.scope, &object.metadata.namespace) {
+                (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), namespace, &resource),
+                (Scope::Namespaced, None) => Api::default_namespaced_with(client.clone(), &resource),
+                (Scope::Cluster, _) => Api::all_with(client.clone(), &resource),
+            };
+            let name = object.name_any();
+            api.patch(&name, &PatchParams::apply("berth-controlplane"), &Patch::Apply(&object)).await?;
+            if resource.kind == "CustomResourceDefinition" {
+                let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+                self.until(&definitions, &name, "the definition is served", is_crd_established()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a kubeconfig with which a program is this service account, which must exist; says where it is.
+    ///
+    /// # Errors
+    /// What the API server says, and what keeps the file from being written.
+    pub async fn kubeconfig_of(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
+        let token = self.token(namespace, name).await?;
+        let mut kubeconfig = serde_json::to_value(Kubeconfig::read_from(self.kubeconfig())?).map_err(Error::yaml)?;
+        // The types of a kubeconfig keep secrets from being printed, also into a file.
+        for user in kubeconfig["users"].as_array_mut().into_iter().flatten() {
+            user["user"] = json!({ "token": token });
+        }
+        let path = self.folder().join(format!("{name}.kubeconfig"));
+        fs::write(&path, kubeconfig.to_string()).map_err(Error::io("write", &path))?;
+        Ok(path)
     }
 
     /// Creates definitions of custom resources and waits until the API server serves them.

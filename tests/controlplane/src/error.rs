@@ -61,12 +61,19 @@ pub enum Error {
     /// The API server refused, or did not answer.
     #[error("the API server refused: {0}")]
     Kube(#[from] kube::Error),
+    /// A text that is to describe objects does not.
+    #[error("not a Kubernetes object: {0}")]
+    NoObject(Box<dyn std::error::Error + Send + Sync>),
     /// The kubeconfig that was written could not be read.
     #[error("cannot read the kubeconfig that was written")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
 }
 
 impl Error {
+    pub(crate) fn yaml(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+        Error::NoObject(Box::new(error))
+    }
+
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { action, path: path.into(), source }
     }

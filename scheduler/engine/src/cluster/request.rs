@@ -11,6 +11,7 @@ const ASKED_MAX: usize = 1 << 20;
 
 /// GPUs asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum GpuRequest {
     /// No GPU.
     #[default]
@@ -23,6 +24,11 @@ pub enum GpuRequest {
 
 /// The same part of each of several different GPUs of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Share {
     /// How much of each.
     pub size: ShareSize,
@@ -32,6 +38,7 @@ pub struct Share {
 
 /// How much of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum ShareSize {
     /// Thousandths of it, 1 to 999.
     Milli(MilliGpu),

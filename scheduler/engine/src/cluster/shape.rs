@@ -17,6 +17,11 @@ pub const GPUS_PER_NODE_MAX: usize = 16;
 
 /// A node as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct NodeSpec {
     /// Name, for people.
     pub name: String,
@@ -26,6 +31,11 @@ pub struct NodeSpec {
 
 /// What an empty node offers. Nodes of equal shape are interchangeable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct NodeShape {
     /// Allocatable CPU, thousandths of a core.
     pub cpu_milli: u64,
@@ -53,6 +63,11 @@ pub struct NodeShape {
 
 /// GPUs split by MIG, as the device plugin offers them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct MigShape {
     /// Strategy `single`: instances are given out as if they were whole GPUs, and the node's `gpus` counts them. Else
     /// `mixed`: each profile is a resource of its own, and `gpus` counts only GPUs that are not split.
@@ -81,6 +96,11 @@ impl NodeShape {
 
 /// A taint, as Kubernetes has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Taint {
     /// Taint key.
     pub key: String,
@@ -92,6 +112,7 @@ pub struct Taint {
 
 /// The taint effects of Kubernetes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum TaintEffect {
     /// New pods stay away.
     NoSchedule,
@@ -103,6 +124,11 @@ pub enum TaintEffect {
 
 /// A toleration, as Kubernetes has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Toleration {
     /// Key to match; `None` matches every key.
     pub key: Option<String>,
@@ -123,6 +149,11 @@ impl Toleration {
 
 /// A pod as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct PodSpec {
     /// Name, for people and as the last tie-breaker among the pods of a gang.
     pub name: String,
@@ -142,6 +173,11 @@ pub struct PodSpec {
 
 /// Membership in a gang.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Member {
     /// The gang.
     pub gang: GangId,
@@ -151,6 +187,11 @@ pub struct Member {
 
 /// Where a pod is and what it does there.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Seat {
     /// Not pending.
     pub stage: Stage,
@@ -162,6 +203,11 @@ pub struct Seat {
 
 /// What a pod asks for. Pods of equal shape are interchangeable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct PodShape {
     /// Requested CPU, thousandths of a core.
     pub cpu_milli: u64,

@@ -14,6 +14,11 @@ use crate::units::{NodeId, PodId};
 
 /// What a pod says about its place beyond its shape.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct PodTerms {
     /// The only nodes it may use, if it names any.
     pub node_names: Option<BTreeSet<String>>,
@@ -58,6 +63,11 @@ impl PodTerms {
 
 /// A set of pods and the domain that is to be shared with them, or not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Term {
     /// A node label, or [`Term::NODE`] for the node itself.
     pub topology_key: String,

@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing asked of labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Requirement {
     /// The label's key.
     pub key: String,
@@ -14,6 +19,7 @@ pub struct Requirement {
 
 /// The operators of Kubernetes. A label that is not there passes [`Test::NotIn`] and [`Test::DoesNotExist`] only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Test {
     /// One of these values.
     In(BTreeSet<String>),
@@ -31,6 +37,11 @@ pub enum Test {
 
 /// Which pods are meant: those of some namespaces whose labels meet all of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct PodSelector {
     /// Those in one of these; `None` = in any.
     pub namespaces: Option<BTreeSet<String>>,

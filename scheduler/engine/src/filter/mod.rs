@@ -24,6 +24,7 @@ pub use volumes::VolumeRule;
 
 /// Something that can rule a node out for a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Constraint {
     /// The pod names nodes, and this is none of them.
     NodeName,

@@ -6,6 +6,11 @@ use crate::cluster::{NodeShape, PodShape};
 
 /// One way of meeting a required node affinity: all of it has to hold. A term that asks for nothing is met by no node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct NodeTerm {
     /// What is asked of the node's labels (`matchExpressions`).
     pub labels: Vec<Requirement>,

@@ -4,6 +4,11 @@ use crate::cluster::{Free, PodShape};
 
 /// A port that a pod opens on its node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct HostPort {
     /// By which protocol.
     pub protocol: Protocol,
@@ -16,6 +21,7 @@ pub struct HostPort {
 
 /// The protocols of Kubernetes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Protocol {
     /// TCP.
     #[default]

@@ -11,6 +11,7 @@ use crate::units::GPU;
 
 /// What a node can run short of, in the order kube-scheduler reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Resource {
     /// Room for one more pod; unit: pods.
     Pods,

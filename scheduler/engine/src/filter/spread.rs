@@ -14,6 +14,11 @@ use crate::units::{NodeId, PodId};
 
 /// A topology spread constraint with `whenUnsatisfiable: DoNotSchedule`. Those with `ScheduleAnyway` rule nothing out.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Spread {
     /// The node label whose values are the domains; nodes without it are ruled out. Or [`Term::NODE`] for the node itself.
     pub topology_key: String,

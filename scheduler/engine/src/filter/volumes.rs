@@ -26,6 +26,11 @@ use crate::units::{NodeId, PodId};
 
 /// What a pod's volumes ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct VolumeTerms {
     /// Things that only one pod of the cluster may use at a time: claims with `ReadWriteOncePod`.
     pub sole: BTreeSet<Arc<str>>,
@@ -41,6 +46,11 @@ pub struct VolumeTerms {
 
 /// A disk mounted without a claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Disk {
     /// Which one.
     pub name: Arc<str>,
@@ -50,6 +60,11 @@ pub struct Disk {
 
 /// Where one volume can be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct VolumePlace {
     /// By which rule.
     pub rule: PlaceRule,
@@ -59,6 +74,7 @@ pub struct VolumePlace {
 
 /// Why a volume cannot be everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum PlaceRule {
     /// The volume says so itself.
     Affinity,
@@ -70,6 +86,11 @@ pub enum PlaceRule {
 
 /// A claim that has no volume yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct UnboundClaim {
     /// Which one; pods that name the same claim get the same volume.
     pub claim: Arc<str>,
@@ -83,6 +104,11 @@ pub struct UnboundClaim {
 
 /// Volumes that nobody has yet, best first, with an index by node: local volumes are many, and each is on one node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "Vec<FreeVolume>", into = "Vec<FreeVolume>")
+)]
 pub struct FreeVolumes {
     all: Vec<FreeVolume>,
     by_node: BTreeMap<String, Vec<usize>>,
@@ -91,11 +117,28 @@ pub struct FreeVolumes {
 
 /// A volume that nobody has yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct FreeVolume {
     /// Which one.
     pub name: Arc<str>,
     /// Where it can be; an empty list is everywhere.
     pub terms: Vec<NodeTerm>,
+}
+
+impl From<Vec<FreeVolume>> for FreeVolumes {
+    fn from(all: Vec<FreeVolume>) -> Self {
+        FreeVolumes::of(all)
+    }
+}
+
+impl From<FreeVolumes> for Vec<FreeVolume> {
+    fn from(volumes: FreeVolumes) -> Self {
+        volumes.all
+    }
 }
 
 impl FreeVolumes {
@@ -228,6 +271,7 @@ impl PlaceRule {
 
 /// The rules about volumes, in the order they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum VolumeRule {
     /// A disk is in use on the node by another pod.
     Disk,

@@ -19,6 +19,11 @@ use crate::units::{GangId, PodId, QueueId, Timestamp};
 
 /// A gang as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default = "GangSpec::nameless")
+)]
 pub struct GangSpec {
     /// Name, for people and as the last tie-breaker of the order in a queue.
     pub name: Arc<str>,
@@ -54,6 +59,7 @@ pub struct GangSpec {
 
 /// For how long a gang may be below its minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum StaleGrace {
     /// So long, ms.
     For(u64),
@@ -63,6 +69,11 @@ pub enum StaleGrace {
 
 /// One subgroup as the driver describes it; the root is the gang itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default)
+)]
 pub struct Subgroup {
     /// Unique within the gang; the root's may be empty.
     pub name: String,
@@ -76,6 +87,11 @@ pub struct Subgroup {
 
 /// A wish for closeness.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct TopologyWish {
     /// Name of the topology.
     pub topology: String,
@@ -86,6 +102,12 @@ pub struct TopologyWish {
 }
 
 impl GangSpec {
+    /// What a journal leaves out is as here.
+    #[cfg(feature = "serde")]
+    fn nameless() -> Self {
+        GangSpec::lone(crate::Engine::DEFAULT_QUEUE, 0, Timestamp::default())
+    }
+
     /// A gang of one pod, which nobody may evict. It has no name of its own: of two that came together the pod that was told
     /// first goes first.
     pub fn lone(queue: QueueId, priority: i64, created: Timestamp) -> Self {
@@ -227,6 +249,11 @@ type Counts = SmallVec<[u32; 1]>;
 
 /// What a pod of a gang is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum Stage {
     /// Waits.
     Pending,

@@ -42,6 +42,7 @@ use typical::TypicalPods;
 
 /// How the nodes a pod fits on are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum Policy {
     /// Berth's own: keep the value of what remains for the pods expected next.
     Berth,

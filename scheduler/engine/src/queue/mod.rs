@@ -22,6 +22,11 @@ use smallvec::SmallVec;
 
 /// What a queue is entitled to, of one resource. `None` is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Quota {
     /// Guaranteed.
     pub deserved: Option<i64>,
@@ -38,6 +43,11 @@ impl Quota {
 
 /// A queue as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields, default = "QueueSpec::nameless")
+)]
 pub struct QueueSpec {
     /// Name, for people and as the last tie-breaker.
     pub name: String,
@@ -60,6 +70,12 @@ pub struct QueueSpec {
 }
 
 impl QueueSpec {
+    /// What a journal leaves out is as here.
+    #[cfg(feature = "serde")]
+    fn nameless() -> Self {
+        QueueSpec::unlimited("")
+    }
+
     /// A root queue without bounds.
     pub fn unlimited(name: &str) -> Self {
         QueueSpec {

@@ -132,9 +132,11 @@ impl UsageBook {
         }
     }
 
-    /// Goes on from what was kept elsewhere, GPU-thousandths times ms.
-    pub(crate) fn restore(&mut self, queue: QueueId, now: Timestamp, amount_ms: u128) {
-        self.queues.insert(queue, DecayedUsage::resume(self.rule.half_life_ms, now, amount_ms));
+    /// Goes on from what was read at a time, GPU-thousandths times ms; since then nothing was used.
+    pub(crate) fn restore(&mut self, queue: QueueId, at: Timestamp, now: Timestamp, amount_ms: u128) {
+        let mut usage = DecayedUsage::resume(self.rule.half_life_ms, at, amount_ms);
+        usage.advance(now, 0);
+        self.queues.insert(queue, usage);
     }
 
     /// What a queue has used of late, GPU-thousandths times ms.

@@ -57,60 +57,51 @@ impl<'s> Wanted<'s> {
     }
 }
 
-/// Who has what, so far.
-#[derive(Debug, Clone, Default)]
-struct Matching<'s> {
-    /// By claim: the volumes it may have.
-    wants: BTreeMap<&'s str, Vec<&'s str>>,
-    /// By volume: the claim that has it.
-    given: BTreeMap<&'s str, &'s str>,
-}
+/// By claim: the volumes it may have, best first.
+type Wants<'s> = BTreeMap<&'s str, Vec<&'s str>>;
 
-impl<'s> Matching<'s> {
-    /// Serves one claim more, moving others where it must; false, with nothing changed, where that cannot be.
-    fn serve(&mut self, claim: &'s str, volumes: Vec<&'s str>) -> bool {
-        self.wants.insert(claim, volumes);
-        self.find(claim, &mut BTreeSet::new())
-    }
+/// By volume: the claim that has it.
+type Given<'s> = BTreeMap<&'s str, &'s str>;
 
-    fn find(&mut self, claim: &'s str, asked: &mut BTreeSet<&'s str>) -> bool {
-        let volumes = self.wants.get(claim).cloned().unwrap_or_default();
-        let free = volumes.iter().find(|volume| !self.given.contains_key(*volume)).copied();
-        let found = free.or_else(|| {
-            volumes.into_iter().find(|volume| {
-                let owner = self.given.get(volume).copied().filter(|_| asked.insert(volume));
-                owner.is_some_and(|owner| self.find(owner, asked))
-            })
-        });
-        found.is_some_and(|volume| {
-            self.given.insert(volume, claim);
-            true
+/// Gives the claim a volume, moving others where it must; false, with nothing changed, where that cannot be. `wants` are all
+/// claims that have something, and this one.
+fn serve<'s>(claim: &'s str, wants: &[&Wants<'s>], given: &mut Given<'s>, asked: &mut BTreeSet<&'s str>) -> bool {
+    let volumes = wants.iter().find_map(|wants| wants.get(claim)).map_or(&[][..], Vec::as_slice);
+    let free = volumes.iter().find(|volume| !given.contains_key(*volume));
+    let found = free.or_else(|| {
+        volumes.iter().find(|volume| {
+            let owner = given.get(*volume).copied().filter(|_| asked.insert(volume));
+            owner.is_some_and(|owner| serve(owner, wants, given, asked))
         })
-    }
+    });
+    found.is_some_and(|volume| {
+        given.insert(volume, claim);
+        true
+    })
 }
 
 /// What there is for the claims of one pod beside those of all others.
 pub(super) struct Offers<'s> {
     own: Vec<Wanted<'s>>,
-    others: Matching<'s>,
+    wants: Wants<'s>,
+    given: Given<'s>,
 }
 
 impl<'s> Offers<'s> {
     pub(super) fn of(state: &'s State, id: PodId, own: &'s [UnboundClaim]) -> Self {
         let mut others = claims_of_others(state, id);
-        let mut own: Vec<Wanted<'s>> = own
-            .iter()
-            .map(|spec| {
-                let nodes = others.remove(&*spec.claim).map(|known| known.nodes).unwrap_or_default();
-                Wanted { spec, nodes }
-            })
-            .collect();
-        own.sort_by_key(|one| (one.spec.bytes, &one.spec.claim));
-        let mut matching = Matching::default();
-        for (claim, wanted) in others.iter().filter(|(_, wanted)| !wanted.can_be_made(state)) {
-            matching.serve(claim, wanted.volumes(state));
+        let one = |spec: &'s UnboundClaim| {
+            let nodes = others.remove(&*spec.claim).map(|known| known.nodes).unwrap_or_default();
+            Wanted { spec, nodes }
+        };
+        let own: Vec<Wanted<'s>> = own.iter().map(one).collect();
+        let needy = others.iter().filter(|(_, wanted)| !wanted.can_be_made(state));
+        let wants: Wants<'s> = needy.map(|(claim, wanted)| (*claim, wanted.volumes(state))).collect();
+        let mut given = Given::new();
+        for claim in wants.keys() {
+            serve(claim, &[&wants], &mut given, &mut BTreeSet::new());
         }
-        Offers { own, others: matching }
+        Offers { own, wants, given }
     }
 
     /// Is there a volume for each claim of the pod, were it on this node?
@@ -120,12 +111,18 @@ impl<'s> Offers<'s> {
             one.nodes.insert(node);
             one
         });
-        let needy: Vec<Wanted<'_>> = here.filter(|one| !one.can_be_made(state)).collect();
-        if needy.is_empty() {
+        let needy = here.filter(|one| !one.can_be_made(state));
+        let own: Wants<'s> = needy.map(|one| (&*one.spec.claim, one.volumes(state))).collect();
+        // Most nodes have nothing to offer, or have it to spare.
+        let is_free = |volume: &&str| !self.given.contains_key(volume);
+        if own.values().any(Vec::is_empty) || own.is_empty() {
+            return own.is_empty();
+        }
+        if own.len() == 1 && own.values().flatten().any(is_free) {
             return true;
         }
-        let mut matching = self.others.clone();
-        needy.iter().all(|one| matching.serve(&one.spec.claim, one.volumes(state)))
+        let mut given = self.given.clone();
+        own.keys().all(|claim| serve(claim, &[&own, &self.wants], &mut given, &mut BTreeSet::new()))
     }
 }
 
@@ -144,15 +141,16 @@ pub fn chosen(state: &State) -> BTreeMap<Arc<str>, Chosen> {
     let all = claims_of_others(state, PodId(PodId::DRIVERS_MAX));
     let mut order: Vec<&Wanted<'_>> = all.values().collect();
     order.sort_by_key(|one| (one.can_be_made(state), one.spec.bytes, &one.spec.claim));
-    let mut matching = Matching::default();
+    let wants: Wants<'_> = order.iter().map(|one| (&*one.spec.claim, one.volumes(state))).collect();
+    let mut given = Given::new();
     let mut chosen = BTreeMap::new();
     for one in order {
-        let served = matching.serve(&one.spec.claim, one.volumes(state));
+        let served = serve(&one.spec.claim, &[&wants], &mut given, &mut BTreeSet::new());
         if let (false, true, Some(node)) = (served, one.can_be_made(state), one.nodes.first()) {
             chosen.insert(Arc::clone(&one.spec.claim), Chosen::New(*node));
         }
     }
-    for (volume, claim) in matching.given {
+    for (volume, claim) in given {
         chosen.insert(claim.into(), Chosen::Volume(volume.into()));
     }
     chosen
