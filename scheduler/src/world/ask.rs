@@ -80,7 +80,7 @@ impl World {
 
     /// Does the engine hold a place for this very pod that no watch has shown it to have?
     pub(super) fn is_booked(&self, key: &Key) -> bool {
-        let told = self.told.pods.get(key).filter(|told| matches!(told.at, At::Seat { stage: Stage::Placed, .. }));
+        let told = self.told.pods.get(key).filter(|told| told.at != At::Waits);
         told.zip(self.store.get(key)).is_some_and(|(told, object)| told.uid == object.uid)
     }
 
@@ -124,15 +124,23 @@ impl World {
     /// A pod that was told to go runs on, or never was anywhere: the engine is told that it is gone, and with the next
     /// [`World::events`] of the pod as it is.
     pub(crate) fn withdraw(&mut self, key: &Key) -> Vec<Event> {
-        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let mut events = self.unpromise(key);
         self.pod_gone(key, &BTreeSet::new(), &mut events);
         self.dirty.pods.insert(key.clone());
         events
     }
 
+    /// It is promised no place any longer, whether or not that has been heard of: the engine says who goes before it says where
+    /// to.
+    fn unpromise(&mut self, key: &Key) -> Vec<Event> {
+        let Some(told) = self.told.pods.get_mut(key) else { return Vec::new() };
+        told.nominated = None;
+        vec![Event::NominationExpired { pod: told.id }]
+    }
+
     /// A pod stops, but is not gone in time: nobody is promised its place any longer, nor it another one.
     pub(crate) fn stuck(&mut self, key: &Key) -> Vec<Event> {
-        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let mut events = self.unpromise(key);
         let Some(told) = self.told.pods.get(key).filter(|told| told.evicted) else { return events };
         let (id, at) = (told.id, told.at.clone());
         if let At::Seat { node, .. } = at {
@@ -145,11 +153,7 @@ impl World {
     /// Takes note of all the promises of places that there are: the engine drops some by itself, and gives those of pods that
     /// are gone to their successors. Returns the pods without a place whose promise is not kept any longer, and what to tell the
     /// engine of those that are gone and have none to pass on.
-    pub(crate) fn promised(
-        &mut self,
-        all: &BTreeMap<PodId, NodeId>,
-        before: &[PodId],
-    ) -> (Vec<Key>, Vec<Event>) {
+    pub(crate) fn promised(&mut self, all: &BTreeMap<PodId, NodeId>, before: &[PodId]) -> (Vec<Key>, Vec<Event>) {
         let (mut fallen, mut events) = (Vec::new(), Vec::new());
         for id in before.iter().filter(|id| !all.contains_key(id)) {
             let Some(key) = self.told.pod_keys.get(id) else { continue };
@@ -185,7 +189,8 @@ impl World {
             Body::GpuNode(agent) => Some(agent.as_ref()),
             _ => None,
         });
-        let Some(Body::Node(object)) = self.store.get(&Key::cluster(Kind::Node, node)).map(|object| &object.body) else {
+        let Some(Body::Node(object)) = self.store.get(&Key::cluster(Kind::Node, node)).map(|object| &object.body)
+        else {
             return false;
         };
         let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };

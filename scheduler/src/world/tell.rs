@@ -72,10 +72,15 @@ impl World {
     }
 
     /// A pod leaves the engine, because it is gone or is about to be told anew.
-    pub(super) fn pod_gone(&mut self, key: &Key, gangs_gone: &std::collections::BTreeSet<GangKey>, events: &mut Vec<Event>) {
+    pub(super) fn pod_gone(
+        &mut self,
+        key: &Key,
+        gangs_gone: &std::collections::BTreeSet<GangKey>,
+        events: &mut Vec<Event>,
+    ) {
         let Some(told) = self.told.remove_pod(key) else { return };
         // What the node was made out to offer for the sake of a booking is looked at again.
-        if let At::Seat { stage: Stage::Placed, node, .. } = &told.at {
+        if let At::Seat { node, .. } = &told.at {
             self.dirty.nodes.insert(node.clone());
         }
         // The same pod, and still of that gang: only then does it count among those of the gang that ended well.
@@ -205,7 +210,9 @@ impl World {
         let (stage, node) = match (bound, &booked) {
             (None, None) => return Ok(At::Waits),
             // Told to go before it was known whether it has come: its place may be promised to others.
-            (None, Some((_, node, _, true))) if self.told.nodes.contains_key(*node) => (Stage::Evicted, (*node).clone()),
+            (None, Some((_, node, _, true))) if self.told.nodes.contains_key(*node) => {
+                (Stage::Evicted, (*node).clone())
+            }
             (None, Some((stage, node, _, _))) if self.told.nodes.contains_key(*node) => (*stage, (*node).clone()),
             (None, Some(_)) => return Ok(At::Waits),
             (Some((_, node)), Some((_, known, _, true))) if node == **known => (Stage::Evicted, node),

@@ -25,7 +25,9 @@ impl Sim {
         };
         if phase_is_wrong(pod) {
             // Kubelets say of their pods that they have a place, whatever anybody else writes.
-            return self.api.update(key, |json| json["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "True" }]));
+            return self.api.update(key, |json| {
+                json["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "True" }])
+            });
         }
         let (bound, going, failed) =
             (!api::node_of(pod).is_empty(), api::is_going(pod), api::phase_of(pod) == "Failed");

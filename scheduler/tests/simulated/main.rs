@@ -37,6 +37,8 @@ fn whatever_goes_wrong_nothing_is_over_committed_and_all_comes_to_rest() {
         restarts += tally.restarts;
         most = most.max(tally.most_writes);
     }
-    println!("{bound} pods bound, {evicted} evicted, {restarts} restarts; at most {most} writes of a kind about one pod");
+    println!(
+        "{bound} pods bound, {evicted} evicted, {restarts} restarts; at most {most} writes of a kind about one pod"
+    );
     assert!(alone || bound > 0 && evicted > 0 && restarts > 0, "a world in which nothing happens proves nothing");
 }

@@ -95,8 +95,17 @@ impl Sim {
     pub(crate) fn act(&mut self) {
         let mix = self.mix.clone();
         let weights = [
-            mix.jobs, mix.deletions, mix.groups, mix.queues, mix.nodes, mix.neighbour, mix.cut, mix.crash, mix.outage,
-            mix.refusal, mix.budget,
+            mix.jobs,
+            mix.deletions,
+            mix.groups,
+            mix.queues,
+            mix.nodes,
+            mix.neighbour,
+            mix.cut,
+            mix.crash,
+            mix.outage,
+            mix.refusal,
+            mix.budget,
         ];
         let mut at = self.dice.between(0, weights.iter().sum());
         let what = weights.iter().position(|weight| {
@@ -245,8 +254,12 @@ impl Sim {
     }
 
     fn change_group(&mut self) {
-        let names: Vec<(String, u64)> =
-            self.jobs.iter().filter(|job| job.wanted && job.gang == Gang::Group).map(|job| (job.name.clone(), job.size)).collect();
+        let names: Vec<(String, u64)> = self
+            .jobs
+            .iter()
+            .filter(|job| job.wanted && job.gang == Gang::Group)
+            .map(|job| (job.name.clone(), job.size))
+            .collect();
         let Some((name, size)) = self.dice.pick(&names) else { return };
         let min = self.dice.between(1, size + 2);
         self.say(|| format!("group {name} now needs {min}"));
@@ -292,7 +305,8 @@ impl Sim {
             _ => {
                 self.say(|| format!("node {} is gone", key.name));
                 self.api.delete(&key);
-                let (collected, back) = (self.now + self.dice.between(1, 40_000), self.now + self.dice.between(100, 60_000));
+                let (collected, back) =
+                    (self.now + self.dice.between(1, 40_000), self.now + self.dice.between(100, 60_000));
                 self.at(collected, What::Collect(key.name.clone()));
                 self.at(back, What::NodeBack(key.name));
             }

@@ -18,7 +18,10 @@ const REST_WITHIN: u64 = 3 * 3_600_000;
 impl Sim {
     pub(crate) fn is_quiet(&self) -> bool {
         let calm = START + self.mix.calm_after_ms;
-        assert!(self.now < calm.max(START) + REST_WITHIN + 1_000_000, "there is no end of calls, although nothing goes wrong");
+        assert!(
+            self.now < calm.max(START) + REST_WITHIN + 1_000_000,
+            "there is no end of calls, although nothing goes wrong"
+        );
         self.now >= self.last_call + REST && self.nothing_planned()
     }
 
@@ -39,7 +42,10 @@ impl Sim {
             let nominated = pod.json["status"]["nominatedNodeName"].as_str().unwrap_or_default();
             if node.is_empty() && !gated {
                 let told = condition["message"].as_str().unwrap_or_default();
-                assert!(condition["status"] == "False" && !told.is_empty(), "{path} waits and does not say why: {stage:?}");
+                assert!(
+                    condition["status"] == "False" && !told.is_empty(),
+                    "{path} waits and does not say why: {stage:?}"
+                );
                 let promised = matches!(stage, Some(Stage::Nominated { .. }));
                 assert!(promised || nominated.is_empty(), "{path} says it is promised {nominated}, and is {stage:?}");
                 assert!(
@@ -48,7 +54,10 @@ impl Sim {
                 );
             }
             if !node.is_empty() {
-                assert!(condition["status"] != "False", "{path} is on {node} and says that it has no place: {condition}");
+                assert!(
+                    condition["status"] != "False",
+                    "{path} is on {node} and says that it has no place: {condition}"
+                );
                 let id = driver.world().pod_id(key);
                 let place = id.and_then(|id| driver.engine().cluster().placed().get(&id));
                 let known = place.and_then(|place| driver.world().node(place.node));
@@ -58,7 +67,8 @@ impl Sim {
         self.judge_successor();
     }
 
-    /// A scheduler that starts now binds and evicts nobody: whatever fits is placed.
+    /// A scheduler that starts now binds and evicts nobody: whatever fits is placed. Save that it may find a way to move pods
+    /// together which this one, for all it remembers, has not.
     fn judge_successor(&mut self) {
         let mut fresh = Driver::new(&self.configuration, KINDS);
         for kind in KINDS {
@@ -66,13 +76,20 @@ impl Sim {
         }
         fresh.lead();
         for turn in 0..3 {
-            for (_, call) in fresh.step(Timestamp(self.now + turn * 1_000)) {
-                let moves = matches!(call, Call::Bind { .. } | Call::Evict { .. });
-                assert!(!moves, "a scheduler that starts now would do what this one does not: {call:?}");
+            let calls = fresh.step(Timestamp(self.now + turn * 1_000));
+            let facts = fresh.take_facts();
+            let refused = facts.iter().find(|fact| matches!(fact, Fact::Refused { .. }));
+            assert!(refused.is_none(), "a scheduler that starts now: {refused:?}");
+            let consolidated = |fact: &Fact| matches!(fact, Fact::Evicted { cause: "consolidate", .. });
+            if facts.iter().any(consolidated) {
+                return;
             }
-            for fact in fresh.take_facts() {
-                assert!(!matches!(fact, Fact::Refused { .. }), "a scheduler that starts now: {fact:?}");
-            }
+            let moves: Vec<_> =
+                calls.iter().filter(|(_, call)| matches!(call, Call::Bind { .. } | Call::Evict { .. })).collect();
+            assert!(
+                moves.is_empty(),
+                "a scheduler that starts now would do what this one does not: {moves:?}, {facts:?}"
+            );
         }
     }
 }

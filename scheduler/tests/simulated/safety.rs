@@ -16,6 +16,9 @@ const HALF_GANG_MAX: u64 = 180_000;
 /// A pod's status is written no more often than this, and so many events are posted about it.
 const WRITES_MAX: u64 = 150;
 
+/// So long after it was decided something may be bound, where little runs at a time.
+const BIND_MAX: u64 = 60_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Safety {
     /// Gangs that have something, but not what they need, and since when.
@@ -77,7 +80,11 @@ impl Sim {
             (_, Effect::Stops) => self.safety.tally.evicted += 1,
             (Call::Evict { pod, .. }, Effect::Vanished) => {
                 let last = self.api.log(Kind::Pod).iter().rev().find(|entry| entry.key == *pod);
-                assert!(last.is_none_or(|entry| !entry.is_unbound()), "{} was evicted although it was never bound: its owner has lost it", pod.path());
+                assert!(
+                    last.is_none_or(|entry| !entry.is_unbound()),
+                    "{} was evicted although it was never bound: its owner has lost it",
+                    pod.path()
+                );
             }
             _ => {}
         }
@@ -107,14 +114,16 @@ impl Sim {
         };
         let Some(pod) = self.api.get(pod) else { return };
         let pool = pod.json["spec"]["nodeSelector"]["pool"].as_str().unwrap_or_default();
-        let suits = (pool.is_empty() || api::label(there, "pool") == pool) && there.json["spec"]["unschedulable"] != true;
+        let suits =
+            (pool.is_empty() || api::label(there, "pool") == pool) && there.json["spec"]["unschedulable"] != true;
         assert!(suits || changed, "{} was bound to {node}, which was known not to suit it", pod.uid);
     }
 
     fn judge_limit(&self, number: u64, pod: &Key) {
         let Some(queue) = self.api.get(pod).map(|pod| api::label(pod, "berth.dev/queue").to_owned()) else { return };
         let key = Key::cluster(Kind::Queue, &queue);
-        let limit = self.api.get(&key).and_then(|queue| queue.json["spec"]["resources"]["gpu"]["limit"].as_str()?.parse().ok());
+        let limit =
+            self.api.get(&key).and_then(|queue| queue.json["spec"]["resources"]["gpu"]["limit"].as_str()?.parse().ok());
         if self.api.get(pod).is_none_or(|pod| api::asks(pod)[0] == 0) {
             return;
         }
@@ -126,7 +135,10 @@ impl Sim {
         let of_queue = |pod: &&api::Stored| api::is_ours(pod) && api::label(pod, "berth.dev/queue") == queue;
         let all = self.api.all(Kind::Pod).map(|(_, pod)| pod).filter(of_queue).filter(holds);
         let used: u64 = all.map(|pod| api::asks(pod)[0]).sum();
-        let excused = self.is_excused(number, Kind::Queue, |entry| entry.key == key);
+        // What was decided before the limit was lowered is bound all the same.
+        let lately = |entry: &api::Entry| entry.key == key && entry.at + BIND_MAX > self.now;
+        let excused = self.is_excused(number, Kind::Queue, |entry| entry.key == key)
+            || self.api.log(Kind::Queue).iter().any(lately);
         assert!(used <= limit || excused, "queue {queue} has {used} GPUs, and its limit is {limit}");
     }
 
@@ -136,20 +148,26 @@ impl Sim {
             self.safety.halves.clear();
             return;
         }
-        let gangs: Vec<(String, u64)> = self.jobs.iter().filter_map(|job| {
-            let min = match job.gang {
-                Gang::None => return None,
-                Gang::Annotated => job.size,
-                Gang::Group => self.api.get(&group_key(&job.name))?.json["spec"]["schedulingPolicy"]["gang"]["minCount"].as_u64()?,
-            };
-            Some((job.name.clone(), min))
-        }).collect();
+        let gangs: Vec<(String, u64)> = self
+            .jobs
+            .iter()
+            .filter_map(|job| {
+                let min = match job.gang {
+                    Gang::None => return None,
+                    Gang::Annotated => job.size,
+                    Gang::Group => {
+                        self.api.get(&group_key(&job.name))?.json["spec"]["schedulingPolicy"]["gang"]["minCount"]
+                            .as_u64()?
+                    }
+                };
+                Some((job.name.clone(), min))
+            })
+            .collect();
         for (name, min) in gangs {
             let pods: Vec<&api::Stored> = self.pods_of(&name).map(|(_, pod)| pod).collect();
             let ended_well = self.ended_well.contains(&name);
-            let holds = |pod: &&&api::Stored| {
-                !api::node_of(pod).is_empty() && !api::has_ended(pod) && !api::is_going(pod)
-            };
+            let holds =
+                |pod: &&&api::Stored| !api::node_of(pod).is_empty() && !api::has_ended(pod) && !api::is_going(pod);
             let held = pods.iter().filter(holds).count() as u64;
             if ended_well || held == 0 || held >= min {
                 self.safety.halves.remove(&name);

@@ -328,6 +328,7 @@ impl Sim {
     fn happen(&mut self) {
         let Some(((time, _), what)) = self.plan.pop_first() else { return };
         self.now = self.now.max(time);
+        self.api.now = self.now;
         match what {
             What::Deliver(kind, generation) => self.deliver(kind, generation),
             What::Listed(kind, generation) => self.listed(kind, generation),
@@ -558,7 +559,18 @@ impl Sim {
         let Mix { call_ms, watch_ms, start_ms, grace_ms, .. } = self.mix.clone();
         let none = Mix::of(&mut Dice::new(0));
         self.mix = Mix {
-            busy: 0, error: 0, unanswered: 0, torn: 0, twice: 0, sick: 0, failing: 0, call_ms, watch_ms, start_ms, grace_ms, ..none
+            busy: 0,
+            error: 0,
+            unanswered: 0,
+            torn: 0,
+            twice: 0,
+            sick: 0,
+            failing: 0,
+            call_ms,
+            watch_ms,
+            start_ms,
+            grace_ms,
+            ..none
         };
         (self.outage_until, self.budget_until) = (0, 0);
         self.refused.clear();
