@@ -91,7 +91,7 @@ impl World {
     ) {
         let Some(told) = self.told.remove_pod(key) else { return };
         // What the node was made out to offer for the sake of a booking is looked at again.
-        if let At::Seat { stage: Stage::Placed, node, .. } = &told.at {
+        if let At::Seat { node, .. } = &told.at {
             self.dirty.nodes.insert(node.clone());
         }
         // The same pod, and still of that gang: only then does it count among those of the gang that ended well.

@@ -5,6 +5,7 @@
 //! that happens.
 
 mod api;
+mod calls;
 mod dice;
 mod kubelet;
 mod mix;
@@ -12,6 +13,7 @@ mod people;
 mod quiet;
 mod safety;
 mod sim;
+mod watches;
 
 use sim::Sim;
 

@@ -67,7 +67,8 @@ impl Sim {
         self.judge_successor();
     }
 
-    /// A scheduler that starts now binds and evicts nobody: whatever fits is placed.
+    /// A scheduler that starts now binds and evicts nobody: whatever fits is placed. Save that it may find a way to move pods
+    /// together which this one, for all it remembers, has not.
     fn judge_successor(&mut self) {
         let mut fresh = Driver::new(&self.configuration, KINDS);
         for kind in KINDS {
@@ -75,13 +76,20 @@ impl Sim {
         }
         fresh.lead();
         for turn in 0..3 {
-            for (_, call) in fresh.step(Timestamp(self.now + turn * 1_000)) {
-                let moves = matches!(call, Call::Bind { .. } | Call::Evict { .. });
-                assert!(!moves, "a scheduler that starts now would do what this one does not: {call:?}");
+            let calls = fresh.step(Timestamp(self.now + turn * 1_000));
+            let facts = fresh.take_facts();
+            let refused = facts.iter().find(|fact| matches!(fact, Fact::Refused { .. }));
+            assert!(refused.is_none(), "a scheduler that starts now: {refused:?}");
+            let consolidated = |fact: &Fact| matches!(fact, Fact::Evicted { cause: "consolidate", .. });
+            if facts.iter().any(consolidated) {
+                return;
             }
-            for fact in fresh.take_facts() {
-                assert!(!matches!(fact, Fact::Refused { .. }), "a scheduler that starts now: {fact:?}");
-            }
+            let moves: Vec<_> =
+                calls.iter().filter(|(_, call)| matches!(call, Call::Bind { .. } | Call::Evict { .. })).collect();
+            assert!(
+                moves.is_empty(),
+                "a scheduler that starts now would do what this one does not: {moves:?}, {facts:?}"
+            );
         }
     }
 }
