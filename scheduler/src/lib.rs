@@ -11,6 +11,7 @@
 //! groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes. Preferences are told as
 //! passed over. Not checked: that all pods of a native group name the same scheduler.
 
+pub mod capture;
 mod constraints;
 pub mod driver;
 pub mod flags;

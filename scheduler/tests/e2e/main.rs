@@ -4,6 +4,7 @@ mod basics;
 mod berth;
 mod failures;
 mod gangs;
+mod journal;
 mod making_room;
 
 use berth_controlplane::{Options, Shared};
