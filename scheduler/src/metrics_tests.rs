@@ -76,6 +76,7 @@ fn names_labels_and_buckets_are_what_dashboards_expect() {
         ("berth_api_calls_total", &["call", "outcome"], counter, None),
         ("berth_watch_restarts_total", &["kind"], counter, None),
         ("berth_problems", &[], gauge, None),
+        ("berth_journal_ended", &[], gauge, None),
     ];
     let metrics = metrics();
     everything_once(&metrics);
