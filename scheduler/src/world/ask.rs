@@ -197,7 +197,7 @@ impl World {
         else {
             return false;
         };
-        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };
+        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new(), &self.asked.others) else { return false };
         let (held, asked) = (&told.shape, &view.reading.shape);
         let short = (asked.cpu_milli > 0 && held.cpu_milli > offered.cpu_milli)
             || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)

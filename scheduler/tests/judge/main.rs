@@ -222,9 +222,8 @@ async fn they_say_the_same_of_every_pod() {
     let mut court = Court::open(plane).await;
     let (mut tally, mut batch) = (Tally::default(), first);
     let started = Instant::now();
-    let goes_on = |tally: &Tally| {
-        tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < shown_max
-    };
+    let goes_on =
+        |tally: &Tally| tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < shown_max;
     while goes_on(&tally) {
         let cluster = Cluster::new(batch);
         court.set_up(&cluster).await;
