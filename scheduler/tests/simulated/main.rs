@@ -17,8 +17,8 @@ mod watches;
 
 use sim::Sim;
 
-/// As many as take a few seconds.
-const SEEDS: u64 = 40;
+/// As many as take about 20 seconds.
+const SEEDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))

@@ -1,8 +1,9 @@
 //! What must be so once nothing goes wrong any longer: the world comes to rest, everybody who waits says why, and a scheduler
 //! that starts now would do nothing else.
 
-use berth_engine::Timestamp;
+use berth_engine::decision::EvictCause;
 use berth_engine::gang::Stage;
+use berth_engine::{Decision, Timestamp};
 use berth_scheduler::driver::{Call, Fact};
 use berth_scheduler::{Change, Driver, Kind};
 
@@ -80,8 +81,11 @@ impl Sim {
             let facts = fresh.take_facts();
             let refused = facts.iter().find(|fact| matches!(fact, Fact::Refused { .. }));
             assert!(refused.is_none(), "a scheduler that starts now: {refused:?}");
-            let consolidated = |fact: &Fact| matches!(fact, Fact::Evicted { cause: "consolidate", .. });
-            if facts.iter().any(consolidated) {
+            let moves_pods =
+                |decision: &Decision| matches!(decision, Decision::Evict { cause: EvictCause::Consolidate, .. });
+            let consolidates =
+                |fact: &Fact| matches!(fact, Fact::Decided { decisions } if decisions.iter().any(moves_pods));
+            if facts.iter().any(consolidates) {
                 return;
             }
             let moves: Vec<_> =
