@@ -166,10 +166,12 @@ impl World {
                 fallen.extend(Some(key.clone()).filter(|_| told.at == At::Waits));
             }
         }
+        self.told.promised_on.clear();
         for (id, node) in all {
             let known = self.told.pod_keys.get(id).and_then(|key| self.told.pods.get_mut(key));
             if let Some((told, name)) = known.zip(self.told.node_names.get(node)) {
                 told.nominated = Some(name.clone());
+                self.told.promised_on.insert(name.clone());
             }
         }
         for gang in std::mem::take(&mut self.told.haunted) {

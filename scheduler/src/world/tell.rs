@@ -257,9 +257,12 @@ impl World {
 
     /// Somebody else has taken room on a node: what was promised there may not be free any longer, and is promised anew.
     pub(super) fn promises_fall(&mut self, node: &str, events: &mut Vec<Event>) {
-        for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
-            pod.nominated = None;
-            events.push(Event::NominationExpired { pod: pod.id });
+        // Tens of thousands of pods come at a start, when nobody has been promised anything.
+        if self.told.promised_on.contains(node) {
+            for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
+                pod.nominated = None;
+                events.push(Event::NominationExpired { pod: pod.id });
+            }
         }
         for gang in &self.told.haunted {
             let Some(told) = self.told.gangs.get_mut(gang) else { continue };
