@@ -124,8 +124,7 @@ fn file(folder: &tempfile::TempDir, name: &str, text: impl AsRef<[u8]>) -> Vec<P
 fn text(stage: Stage) -> String {
     let Stage { driver, written, .. } = stage;
     drop(driver);
-    let text = written.lock().expect("no panic").clone();
-    text
+    written.lock().expect("no panic").clone()
 }
 
 #[test]
