@@ -32,7 +32,7 @@ enum Due {
 #[derive(Debug, Default)]
 struct Now {
     pod: Option<PodId>,
-    /// What its next pod is like.
+    /// What its pods are like; the gang is kept for as long as there may be another one.
     spec: Option<PodSpec>,
     started: Option<(Timestamp, NodeId)>,
     leaves: bool,
@@ -48,8 +48,9 @@ struct Player {
     /// Whose the pods of this engine are.
     of_pod: BTreeMap<PodId, WorkId>,
     due: BTreeSet<(Timestamp, Due)>,
-    /// Gangs that are gone as soon as their pods are.
-    last_of_gangs: BTreeSet<GangId>,
+    /// How much work each gang has, and gangs that go with the last of it.
+    work_of: BTreeMap<GangId, usize>,
+    ending: BTreeSet<GangId>,
     next_pod: u64,
     refused: u64,
 }
@@ -69,7 +70,8 @@ pub fn what_if(files: &[PathBuf], configuration: &SchedulerConfiguration) -> Res
         now,
         of_pod: BTreeMap::new(),
         due: BTreeSet::new(),
-        last_of_gangs: BTreeSet::new(),
+        work_of: BTreeMap::new(),
+        ending: BTreeSet::new(),
         next_pod: NEW_PODS,
         refused: 0,
     };
@@ -113,6 +115,7 @@ impl Player {
                     let well = self.outline.works[id.0].well;
                     self.apply(if well { Event::PodSucceeded { pod } } else { Event::PodGone { pod } }, at);
                     self.gone(pod, at);
+                    self.release(id, at);
                 }
             }
             Due::Goes(pod) => {
@@ -138,8 +141,18 @@ impl Player {
         let now = &mut self.now[id.0];
         now.done_ms += now.started.take().map_or(0, |(started, _)| at.since(started));
         (now.pod, now.leaves) = (None, false);
-        for gang in std::mem::take(&mut self.last_of_gangs) {
-            self.end_gang(gang, at);
+    }
+
+    /// There will not be another pod for it, or one of another gang.
+    fn release(&mut self, id: WorkId, at: Timestamp) {
+        let gang = self.now[id.0].spec.take().and_then(|spec| spec.gang).map(|member| member.gang);
+        let Some((gang, left)) = gang.and_then(|gang| Some((gang, self.work_of.get_mut(&gang)?))) else { return };
+        *left -= 1;
+        if *left == 0 {
+            self.work_of.remove(&gang);
+            if self.ending.remove(&gang) {
+                self.apply(Event::GangRemoved { gang }, at);
+            }
         }
     }
 
@@ -148,15 +161,8 @@ impl Player {
         let recreated = self.outline.gangs.get(&work.gang).is_some_and(|gang| gang.recreated);
         if work.recreated || recreated {
             self.due.insert((at.plus(work.back_after.unwrap_or(self.usual.back_after)), Due::Comes(id)));
-        }
-    }
-
-    fn end_gang(&mut self, gang: GangId, at: Timestamp) {
-        let waits = |(id, now): (usize, &Now)| now.pod.is_some() && self.outline.works[id].gang == gang;
-        if self.now.iter().enumerate().any(waits) {
-            self.last_of_gangs.insert(gang);
         } else {
-            self.apply(Event::GangRemoved { gang }, at);
+            self.release(id, at);
         }
     }
 
@@ -180,7 +186,7 @@ impl Player {
                     id.into_iter().for_each(|id| self.comes_back(id, at));
                 }
             }
-            Event::GangRemoved { gang } => self.end_gang(gang, at),
+            Event::GangRemoved { gang } if self.work_of.contains_key(&gang) => drop(self.ending.insert(gang)),
             Event::Confirmed { pod } => {
                 // Who was placed by somebody else runs now; all others are told of when they are placed here.
                 let id = self.outline.of_pod.get(&pod).filter(|id| self.outline.works[id.0].seated);
@@ -196,16 +202,18 @@ impl Player {
 
     fn came(&mut self, pod: PodId, spec: PodSpec, at: Timestamp) {
         let Some(&id) = self.outline.of_pod.get(&pod) else { return };
-        let now = &mut self.now[id.0];
-        match now.pod {
-            // It came in the place of one that is still there this time.
-            Some(_) => now.spec = Some(PodSpec { seat: None, ..spec }),
-            None => self.add(id, pod, spec, at),
+        // If there is one: it came in the place of one that is still there this time.
+        if self.now[id.0].pod.is_none() {
+            self.add(id, pod, spec, at);
         }
     }
 
     fn add(&mut self, id: WorkId, pod: PodId, spec: PodSpec, at: Timestamp) {
         let seat = spec.seat.as_ref().map(|seat| seat.node);
+        if let Some(member) = &spec.gang {
+            *self.work_of.entry(member.gang).or_default() += 1;
+        }
+        self.release(id, at); // what it was of before
         self.now[id.0].spec = Some(PodSpec { seat: None, ..spec.clone() });
         if self.apply(Event::PodAdded { pod, spec }, at) {
             self.of_pod.insert(pod, id);
@@ -217,15 +225,14 @@ impl Player {
     /// It went away before it had a place: so it does now, wherever it is.
     fn withdrawn(&mut self, pod: PodId, at: Timestamp) {
         let Some(&id) = self.outline.of_pod.get(&pod) else { return };
-        let (work, now) = (&self.outline.works[id.0], &mut self.now[id.0]);
-        if !work.withdrawn {
+        if !self.outline.works[id.0].withdrawn {
             return;
         }
-        now.spec = None;
-        if let Some(pod) = now.pod {
+        if let Some(pod) = self.now[id.0].pod {
             self.apply(Event::PodGone { pod }, at);
             self.gone(pod, at);
         }
+        self.release(id, at);
     }
 
     fn starts(&mut self, id: WorkId, pod: PodId, node: NodeId, at: Timestamp) {
