@@ -267,7 +267,7 @@ impl Play {
     /// In a world where nothing else happens it comes to rest, and nobody who gave way takes from those it gave way to.
     fn at_rest(&self) -> Result<(), String> {
         let fresh = || self.gave_way.iter().filter(|(.., round)| *round >= self.fresh);
-        if fresh().any(|(.., round)| *round > self.fresh + 2) {
+        if fresh().any(|(.., round)| *round > self.fresh + 3) {
             return Err(format!(
                 "there is no rest: {:?} (gang, for gang, round), new in {}",
                 self.gave_way, self.fresh

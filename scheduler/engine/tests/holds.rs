@@ -75,7 +75,8 @@ fn may_be_held(trial: &mut Trial<'_>, pod: PodId) -> bool {
     let Some(node) = trial.state().cluster().state(placement.node) else { return false };
     let free = if placement.hold == Hold::Promised { &node.free } else { node.later() };
     let lacks = filter::Resource::ALL.map(|resource| resource.missing(&node.shape, free, &placement.shape));
-    let may = lacks == [0; 7] && placement.gpus.iter().all(|gpu| free.room_on(*gpu, &node.shape, placement.shape.gpu));
+    let may = lacks == [0; filter::Resource::ALL.len()]
+        && placement.gpus.iter().all(|gpu| free.room_on(*gpu, &node.shape, placement.shape.gpu));
     trial.undo_to(before);
     may
 }

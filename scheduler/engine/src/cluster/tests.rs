@@ -89,7 +89,8 @@ fn may_be_held(cluster: &Cluster, pod: PodId) -> bool {
     let Some(node) = cluster.state(placement.node) else { return false };
     let free = if placement.hold == Hold::Promised { &node.free } else { node.later() };
     let lacks = filter::Resource::ALL.map(|resource| resource.missing(&node.shape, free, &placement.shape));
-    lacks == [0; 7] && placement.gpus.iter().all(|gpu| free.room_on(*gpu, &node.shape, placement.shape.gpu))
+    lacks == [0; filter::Resource::ALL.len()]
+        && placement.gpus.iter().all(|gpu| free.room_on(*gpu, &node.shape, placement.shape.gpu))
 }
 
 fn act(world: &mut World, shapes: &[Shared<PodShape>], number: u64, (what, pick, node): (u8, usize, u32)) {
