@@ -110,6 +110,9 @@ impl World {
             let uid = self.store.get(key).map(|object| object.uid.clone())?;
             let (gang, _) = view.gang.as_ref().filter(|_| view.reading.phase == Phase::Waits)?;
             // In kube-scheduler's words, which say it all.
+            if view.reading.constraints.nodes.contradict() {
+                return Some((uid, Some("pod affinity terms conflict".to_owned())));
+            }
             if let Some(refusal) = self.volume_refusal(key) {
                 return Some((uid, Some(refusal.to_owned())));
             }
@@ -189,12 +192,13 @@ impl World {
         else {
             return false;
         };
-        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new()) else { return false };
+        let Ok((offered, _)) = node::read(object, agent, &BTreeSet::new(), &self.asked.others) else { return false };
         let (held, asked) = (&told.shape, &view.reading.shape);
         let short = (asked.cpu_milli > 0 && held.cpu_milli > offered.cpu_milli)
             || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)
             || (asked.gpu.count() > 0 && held.gpus > offered.gpus)
             || (!asked.mig.is_empty() && held.mig != offered.mig)
+            || asked.others.keys().any(|name| held.others.get(name) > offered.others.get(name))
             || held.pods > offered.pods;
         let closed = offered.unschedulable && asked.tolerations.is_empty();
         let has = |(key, value): (&String, &String)| held.labels.get(key) == Some(value);

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;
-use crate::pods;
+use crate::pods::{self, Around};
+use crate::volumes;
 
 /// Namespaces of pods, with the labels that selectors of namespaces look for.
 pub(crate) const NAMESPACES: [(&str, &str); 3] = [("judge-a", "red"), ("judge-b", "red"), ("judge-c", "blue")];
@@ -17,6 +18,8 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Value>,
     /// Pods that are bound from the start.
     pub(crate) furniture: Vec<Value>,
+    /// Volumes, claims, and what nodes can attach.
+    pub(crate) volumes: Vec<Value>,
 }
 
 impl Cluster {
@@ -24,14 +27,17 @@ impl Cluster {
     pub(crate) fn new(seed: u64) -> Cluster {
         let mut dice = Dice::new(seed);
         let nodes: Vec<Value> = (0..4 + dice.below(9)).map(|index| node(&mut dice, seed, index)).collect();
+        let names: Vec<&str> = nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).collect();
+        let around = Around { seed, nodes: &names };
+        let volumes = volumes::all(&mut dice, &around);
         let mut furniture = Vec::new();
-        for index in 0..dice.below(2 * nodes.len()) {
-            let mut pod = pods::furniture(&mut dice);
+        for index in 0..dice.below(3 * nodes.len()) {
+            let mut pod = pods::furniture(&mut dice, &around);
             pod["metadata"]["name"] = json!(format!("there-{seed}-{index}"));
             pod["spec"]["nodeName"] = nodes[dice.below(nodes.len())]["metadata"]["name"].clone();
             furniture.push(pod);
         }
-        Cluster { seed, nodes, furniture }
+        Cluster { seed, nodes, furniture, volumes }
     }
 
     /// Names of its nodes.
@@ -85,7 +91,7 @@ fn amounts(dice: &mut Dice) -> Value {
     let mut amounts = json!({
         "cpu": dice.pick(&["1", "2", "4", "7500m"]),
         "memory": dice.pick(&["1Gi", "2Gi", "8Gi", "3000M"]),
-        "pods": dice.pick(&["1", "2", "4", "16"]),
+        "pods": dice.pick(&["2", "8", "16", "110"]),
     });
     for (name, values, percent) in [
         ("ephemeral-storage", &["1Gi", "20Gi"][..], 80),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use berth_controlplane::ControlPlane;
 use futures_util::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
@@ -17,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::berth::{message, node_of};
 use crate::cluster::{BATCH, Cluster, NAMESPACES};
-use crate::pods::HEAVY;
+use crate::pods::{Around, HEAVY};
+use crate::volumes::{self, CLASSES};
 
 /// The scheduler that is judged.
 pub(crate) const BERTH: &str = "berth";
@@ -79,6 +81,14 @@ impl<'p> Court<'p> {
         create::<RuntimeClass>(&Api::all_with(client.clone(), &ApiResource::erase::<RuntimeClass>(&())), class)
             .await
             .expect("a class");
+        for (name, mode) in CLASSES {
+            let meta = json!({ "name": name });
+            let class =
+                json!({ "metadata": meta, "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": mode });
+            create::<StorageClass>(&Api::all_with(client.clone(), &ApiResource::erase::<StorageClass>(&())), class)
+                .await
+                .expect("a class of volumes");
+        }
         let pods: Api<Pod> = Api::all(client.clone());
         let seen = Box::pin(watcher::watcher(pods, watcher::Config::default()));
         Court { plane, client, seen, heard: 0 }
@@ -103,6 +113,9 @@ impl<'p> Court<'p> {
             nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a patched node");
         };
         stream::iter(&cluster.nodes).map(node).buffer_unordered(IN_FLIGHT).collect::<()>().await;
+        for object in &cluster.volumes {
+            self.create_volume_object(object).await;
+        }
         let pod = async |pod: &Value| {
             let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
             // What is not accepted is not there; it is the same in every run.
@@ -114,6 +127,21 @@ impl<'p> Court<'p> {
         }
     }
 
+    /// In order, since the last claim is looked for.
+    async fn create_volume_object(&self, object: &Value) {
+        let kind = match object["kind"].as_str() {
+            Some("PersistentVolume") => ApiResource::erase::<PersistentVolume>(&()),
+            Some("CSINode") => ApiResource::erase::<CSINode>(&()),
+            _ => ApiResource::erase::<PersistentVolumeClaim>(&()),
+        };
+        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let object: DynamicObject = serde_json::from_value(object.clone()).expect("an object");
+        api.create(&PostParams::default(), &object).await.expect("accepted");
+    }
+
     /// Waits until a scheduler sees the nodes as they are, and no others. Pods need no more: they come in order, so that the one
     /// that asks comes after all others.
     async fn until_known(&mut self, cluster: &Cluster, scheduler: &str) {
@@ -122,12 +150,14 @@ impl<'p> Court<'p> {
         let batch = json!({ "key": BATCH, "operator": "In", "values": [cluster.seed.to_string()] });
         let terms = json!({ "nodeSelectorTerms": [{ "matchExpressions": [batch] }] });
         let requests = json!({ "requests": { "cpu": "1000" } });
+        let claim = volumes::last(&Around { seed: cluster.seed, nodes: &[] });
         let probe = json!({
             "metadata": { "namespace": NAMESPACES[0].0 },
             "spec": {
                 "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": terms } },
                 "tolerations": [{ "operator": "Exists" }],
                 "containers": [{ "name": "c", "image": "never-pulled", "resources": requests }],
+                "volumes": [{ "name": "claim", "persistentVolumeClaim": { "claimName": claim } }],
             },
         });
         let deadline = Instant::now() + PATIENCE;

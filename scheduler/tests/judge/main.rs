@@ -18,6 +18,7 @@ mod dice;
 mod pods;
 mod shrink;
 mod terms;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use berth::Berth;
 use cluster::Cluster;
 use court::{BERTH, Court, JUDGE, Unacceptable, Verdict};
 use dice::Dice;
+use pods::Around;
 
 static PLANE: Shared = Shared::new(Options { scheduler: true, ..Options::BARE });
 
@@ -80,14 +82,13 @@ impl Hearing {
     }
 }
 
-/// Why not, and on how many nodes; what would help by preemption is each scheduler's own.
+/// Why not, and on how many nodes; what would help by preemption is each scheduler's own. Where kube-scheduler has looked at no
+/// node, its preemption misses what it wants to know of them, and says so.
 fn reasons(verdict: &Verdict) -> Option<(&str, &str)> {
-    match verdict {
-        Verdict::Bound(_) => None,
-        Verdict::Refused { reason, message } => {
-            Some((reason, message.split_once(" preemption:").map_or(message.as_str(), |(reasons, _)| reasons)))
-        }
-    }
+    let Verdict::Refused { reason, message } = verdict else { return None };
+    let text = message.split_once(" preemption:").map_or(message.as_str(), |(reasons, _)| reasons);
+    let looked_at_none = text.ends_with(". not found");
+    Some((reason, if looked_at_none { text.trim_end_matches(" not found") } else { text }))
 }
 
 async fn hear(court: &mut Court<'_>, pod: &Value) -> Result<Hearing, Unacceptable> {
@@ -137,7 +138,7 @@ impl Tally {
         let mut dice = dice_of(cluster.seed, index);
         let names = cluster.names();
         let (pod, hearing) = loop {
-            let pod = pods::judged(&mut dice, &names);
+            let pod = pods::judged(&mut dice, &Around { seed: cluster.seed, nodes: &names });
             match hear(court, &pod).await {
                 Ok(hearing) => break (pod, hearing),
                 Err(Unacceptable) => self.drawn_again += 1,
@@ -222,9 +223,8 @@ async fn they_say_the_same_of_every_pod() {
     let mut court = Court::open(plane).await;
     let (mut tally, mut batch) = (Tally::default(), first);
     let started = Instant::now();
-    let goes_on = |tally: &Tally| {
-        tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < shown_max
-    };
+    let goes_on =
+        |tally: &Tally| tally.heard < pods && started.elapsed() < seconds && tally.differences.len() < shown_max;
     while goes_on(&tally) {
         let cluster = Cluster::new(batch);
         court.set_up(&cluster).await;
