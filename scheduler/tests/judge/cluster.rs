@@ -26,7 +26,9 @@ impl Cluster {
     /// The cluster of a seed.
     pub(crate) fn new(seed: u64) -> Cluster {
         let mut dice = Dice::new(seed);
-        let nodes: Vec<Value> = (0..4 + dice.below(9)).map(|index| node(&mut dice, seed, index)).collect();
+        // Where most nodes are out of reach, what keeps a pod off the others is told.
+        let tainted = dice.pick(&[15, 30, 70]);
+        let nodes: Vec<Value> = (0..4 + dice.below(9)).map(|index| node(&mut dice, seed, index, tainted)).collect();
         let names: Vec<&str> = nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).collect();
         let around = Around { seed, nodes: &names };
         let volumes = volumes::all(&mut dice, &around);
@@ -46,7 +48,7 @@ impl Cluster {
     }
 }
 
-fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
+fn node(dice: &mut Dice, seed: u64, index: usize, tainted: usize) -> Value {
     let name = format!("n{seed}-{index}");
     let mut labels = Map::new();
     for (key, values, percent) in [
@@ -63,7 +65,7 @@ fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
         labels.insert("kubernetes.io/hostname".to_owned(), json!(name));
     }
     let mut spec = json!({});
-    if dice.chance(30) {
+    if dice.chance(tainted) {
         spec["taints"] = (0..1 + dice.below(2)).map(|at| taint(dice, at)).collect();
     }
     if dice.chance(10) {

@@ -89,6 +89,13 @@ impl<'p> Court<'p> {
                 .await
                 .expect("a class of volumes");
         }
+        for scheduler in [BERTH, JUDGE] {
+            let class = json!({ "metadata": { "name": volumes::class_of(scheduler) },
+                "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer" });
+            create::<StorageClass>(&Api::all_with(client.clone(), &ApiResource::erase::<StorageClass>(&())), class)
+                .await
+                .expect("a class of volumes");
+        }
         let pods: Api<Pod> = Api::all(client.clone());
         let seen = Box::pin(watcher::watcher(pods, watcher::Config::default()));
         Court { plane, client, seen, heard: 0 }
@@ -139,7 +146,12 @@ impl<'p> Court<'p> {
             None => Api::all_with(self.client.clone(), &kind),
         };
         let object: DynamicObject = serde_json::from_value(object.clone()).expect("an object");
-        api.create(&PostParams::default(), &object).await.expect("accepted");
+        let created = api.create(&PostParams::default(), &object).await.expect("accepted");
+        if kind.kind == "PersistentVolume" {
+            let status = Patch::Merge(json!({ "status": { "phase": "Available" } }));
+            let name = created.metadata.name.unwrap_or_default();
+            api.patch_status(&name, &PatchParams::default(), &status).await.expect("a volume that is available");
+        }
     }
 
     /// Waits until a scheduler sees the nodes as they are, and no others. Pods need no more: they come in order, so that the one
@@ -191,9 +203,10 @@ impl<'p> Court<'p> {
         node: Option<&str>,
     ) -> Result<Verdict, Unacceptable> {
         self.heard += 1;
+        let owns = volumes::owns(pod);
         let name = format!("judged-{}", self.heard);
         let pods = self.pods(pod["metadata"]["namespace"].as_str().unwrap_or_default());
-        let mut pod = pod.clone();
+        let mut pod = volumes::addressed(pod.clone(), scheduler);
         pod["metadata"]["name"] = json!(name);
         pod["spec"]["schedulerName"] = json!(scheduler);
         if node.is_some() {
@@ -206,7 +219,11 @@ impl<'p> Court<'p> {
             let open = Patch::Merge(json!({ "spec": { "schedulingGates": null } }));
             pods.patch(&name, &PatchParams::default(), &open).await.expect("no gates");
         }
-        let verdict = self.verdict(&name, scheduler).await;
+        let client = self.client.clone();
+        let verdict = tokio::select! {
+            verdict = self.verdict(&name, scheduler) => verdict,
+            () = give_volumes(client), if owns => panic!("the watch of volumes has ended"),
+        };
         pods.delete(&name, &DeleteParams::default().grace_period(0)).await.expect("a deletion");
         Ok(verdict)
     }
@@ -235,6 +252,28 @@ impl<'p> Court<'p> {
             if !reason.is_empty() && reason != "SchedulingGated" {
                 return Verdict::Refused { reason, message: message(&pod).to_owned() };
             }
+        }
+    }
+}
+
+/// Plays the controller for claims that wait for their pod: the volume that a scheduler has given to one becomes the claim's.
+async fn give_volumes(client: Client) {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, NAMESPACES[0].0);
+    let mut seen = std::pin::pin!(watcher::watcher(volumes, watcher::Config::default().labels(BATCH)));
+    while let Some(event) = seen.next().await {
+        let Ok(Event::Apply(volume) | Event::InitApply(volume)) = event else { continue };
+        let claim = volume.spec.and_then(|spec| spec.claim_ref).and_then(|claim| claim.name);
+        if let Some(claim) = claim {
+            let bound = json!({
+                "metadata": { "annotations": { "pv.kubernetes.io/bind-completed": "yes" } },
+                "spec": { "volumeName": volume.metadata.name },
+            });
+            let patch = Patch::Merge(bound);
+            // One of an earlier batch is bound already, and stays so.
+            let _ = claims.patch(&claim, &PatchParams::default(), &patch).await;
+            let status = Patch::Merge(json!({ "status": { "phase": "Bound" } }));
+            let _ = claims.patch_status(&claim, &PatchParams::default(), &status).await;
         }
     }
 }

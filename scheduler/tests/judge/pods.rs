@@ -18,8 +18,8 @@ pub(crate) struct Around<'a> {
     pub(crate) nodes: &'a [&'a str],
 }
 
-/// A pod that is to be judged.
-pub(crate) fn judged(dice: &mut Dice, around: &Around<'_>) -> Value {
+/// A pod that is to be judged. The first of every other batch has claims of its own: kube-scheduler takes a second to bind those.
+pub(crate) fn judged(dice: &mut Dice, around: &Around<'_>, index: u64) -> Value {
     let mut pod = bare(dice, 3);
     let draws: [fn(&mut Dice, &mut Value, &Around<'_>); 16] = [
         extended,
@@ -40,8 +40,12 @@ pub(crate) fn judged(dice: &mut Dice, around: &Around<'_>) -> Value {
         preferences,
     ];
     // Taints keep most pods off otherwise, and nothing else would be seen.
-    if dice.chance(50) {
+    if dice.chance(40) {
         pod["spec"]["tolerations"] = json!([{ "operator": "Exists" }]);
+    }
+    if index == 0 && around.seed.is_multiple_of(2) {
+        volumes::own(dice, &mut pod, around);
+        return pod;
     }
     for _ in 0..dice.below(5) {
         dice.pick(&draws)(dice, &mut pod, around);
