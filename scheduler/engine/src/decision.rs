@@ -1,5 +1,6 @@
 //! What comes out of a cycle, with the reasons.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -283,6 +284,9 @@ pub struct Unplaceable {
     pub ruled_out: Vec<RuledOut>,
     /// Would it fit if nothing else ran? If not, waiting is in vain until nodes join or the request changes.
     pub fits_when_empty: bool,
+    /// Where the pod asks for several resources that count as one above ([`Resource::Mig`], [`Resource::Other`]): the nodes
+    /// short of each, by its name in Kubernetes.
+    pub short_of: BTreeMap<String, usize>,
 }
 
 /// One reason and how far it reaches.

@@ -54,7 +54,11 @@ pub(super) fn read(pod: &Pod, faults: &mut Vec<Fault>) -> NodeRules {
     if terms.is_empty() {
         terms.push(NodeRule::nobody());
     }
-    NodeRules { selector, hostname, terms }
+    let rules = NodeRules { selector, hostname, terms };
+    if rules.contradict() {
+        faults.push(Fault::refused(AFFINITY, "each term names two nodes at once", "name one node in each term"));
+    }
+    rules
 }
 
 impl NodeRule {
@@ -183,6 +187,11 @@ impl NodeRules {
         let anywhere = NodeRule::default();
         let terms = if self.terms.is_empty() { std::slice::from_ref(&anywhere) } else { &self.terms };
         terms.iter().map(whole).collect()
+    }
+
+    /// Does each term name nodes, and none is left that it could mean? kube-scheduler looks at no node then.
+    pub(crate) fn contradict(&self) -> bool {
+        self.only().is_some_and(|names| names.is_empty())
     }
 
     /// The only nodes it may use, where each term of its affinity names some: kube-scheduler looks at no others then.

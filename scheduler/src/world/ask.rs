@@ -110,6 +110,9 @@ impl World {
             let uid = self.store.get(key).map(|object| object.uid.clone())?;
             let (gang, _) = view.gang.as_ref().filter(|_| view.reading.phase == Phase::Waits)?;
             // In kube-scheduler's words, which say it all.
+            if view.reading.constraints.nodes.contradict() {
+                return Some((uid, Some("pod affinity terms conflict".to_owned())));
+            }
             if let Some(refusal) = self.volume_refusal(key) {
                 return Some((uid, Some(refusal.to_owned())));
             }
@@ -205,6 +208,7 @@ impl World {
             || (asked.memory_bytes > 0 && held.memory_bytes > offered.memory_bytes)
             || (asked.gpu.count() > 0 && held.gpus > offered.gpus)
             || (!asked.mig.is_empty() && held.mig != offered.mig)
+            || asked.others.keys().any(|name| held.others.get(name) > offered.others.get(name))
             || held.pods > offered.pods;
         let closed = offered.unschedulable && asked.tolerations.is_empty();
         let has = |(key, value): (&String, &String)| held.labels.get(key) == Some(value);

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::dice::Dice;
-use crate::pods;
+use crate::pods::{self, Around};
+use crate::volumes;
 
 /// Namespaces of pods, with the labels that selectors of namespaces look for.
 pub(crate) const NAMESPACES: [(&str, &str); 3] = [("judge-a", "red"), ("judge-b", "red"), ("judge-c", "blue")];
@@ -17,21 +18,28 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Value>,
     /// Pods that are bound from the start.
     pub(crate) furniture: Vec<Value>,
+    /// Volumes, claims, and what nodes can attach.
+    pub(crate) volumes: Vec<Value>,
 }
 
 impl Cluster {
     /// The cluster of a seed.
     pub(crate) fn new(seed: u64) -> Cluster {
         let mut dice = Dice::new(seed);
-        let nodes: Vec<Value> = (0..4 + dice.below(9)).map(|index| node(&mut dice, seed, index)).collect();
+        // Where most nodes are out of reach, what keeps a pod off the others is told.
+        let tainted = dice.pick(&[15, 30, 70]);
+        let nodes: Vec<Value> = (0..4 + dice.below(9)).map(|index| node(&mut dice, seed, index, tainted)).collect();
+        let names: Vec<&str> = nodes.iter().filter_map(|node| node["metadata"]["name"].as_str()).collect();
+        let around = Around { seed, nodes: &names };
+        let volumes = volumes::all(&mut dice, &around);
         let mut furniture = Vec::new();
-        for index in 0..dice.below(2 * nodes.len()) {
-            let mut pod = pods::furniture(&mut dice);
+        for index in 0..dice.below(3 * nodes.len()) {
+            let mut pod = pods::furniture(&mut dice, &around);
             pod["metadata"]["name"] = json!(format!("there-{seed}-{index}"));
             pod["spec"]["nodeName"] = nodes[dice.below(nodes.len())]["metadata"]["name"].clone();
             furniture.push(pod);
         }
-        Cluster { seed, nodes, furniture }
+        Cluster { seed, nodes, furniture, volumes }
     }
 
     /// Names of its nodes.
@@ -40,7 +48,7 @@ impl Cluster {
     }
 }
 
-fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
+fn node(dice: &mut Dice, seed: u64, index: usize, tainted: usize) -> Value {
     let name = format!("n{seed}-{index}");
     let mut labels = Map::new();
     for (key, values, percent) in [
@@ -57,7 +65,7 @@ fn node(dice: &mut Dice, seed: u64, index: usize) -> Value {
         labels.insert("kubernetes.io/hostname".to_owned(), json!(name));
     }
     let mut spec = json!({});
-    if dice.chance(30) {
+    if dice.chance(tainted) {
         spec["taints"] = (0..1 + dice.below(2)).map(|at| taint(dice, at)).collect();
     }
     if dice.chance(10) {
@@ -85,7 +93,7 @@ fn amounts(dice: &mut Dice) -> Value {
     let mut amounts = json!({
         "cpu": dice.pick(&["1", "2", "4", "7500m"]),
         "memory": dice.pick(&["1Gi", "2Gi", "8Gi", "3000M"]),
-        "pods": dice.pick(&["1", "2", "4", "16"]),
+        "pods": dice.pick(&["2", "8", "16", "110"]),
     });
     for (name, values, percent) in [
         ("ephemeral-storage", &["1Gi", "20Gi"][..], 80),

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use berth_controlplane::ControlPlane;
 use futures_util::{Stream, StreamExt, stream};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::storage::v1::{CSINode, StorageClass};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
@@ -17,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::berth::{message, node_of};
 use crate::cluster::{BATCH, Cluster, NAMESPACES};
-use crate::pods::HEAVY;
+use crate::pods::{Around, HEAVY};
+use crate::volumes::{self, CLASSES};
 
 /// The scheduler that is judged.
 pub(crate) const BERTH: &str = "berth";
@@ -79,6 +81,21 @@ impl<'p> Court<'p> {
         create::<RuntimeClass>(&Api::all_with(client.clone(), &ApiResource::erase::<RuntimeClass>(&())), class)
             .await
             .expect("a class");
+        for (name, mode) in CLASSES {
+            let meta = json!({ "name": name });
+            let class =
+                json!({ "metadata": meta, "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": mode });
+            create::<StorageClass>(&Api::all_with(client.clone(), &ApiResource::erase::<StorageClass>(&())), class)
+                .await
+                .expect("a class of volumes");
+        }
+        for scheduler in [BERTH, JUDGE] {
+            let class = json!({ "metadata": { "name": volumes::class_of(scheduler) },
+                "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer" });
+            create::<StorageClass>(&Api::all_with(client.clone(), &ApiResource::erase::<StorageClass>(&())), class)
+                .await
+                .expect("a class of volumes");
+        }
         let pods: Api<Pod> = Api::all(client.clone());
         let seen = Box::pin(watcher::watcher(pods, watcher::Config::default()));
         Court { plane, client, seen, heard: 0 }
@@ -103,6 +120,9 @@ impl<'p> Court<'p> {
             nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.expect("a patched node");
         };
         stream::iter(&cluster.nodes).map(node).buffer_unordered(IN_FLIGHT).collect::<()>().await;
+        for object in &cluster.volumes {
+            self.create_volume_object(object).await;
+        }
         let pod = async |pod: &Value| {
             let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
             // What is not accepted is not there; it is the same in every run.
@@ -114,6 +134,26 @@ impl<'p> Court<'p> {
         }
     }
 
+    /// In order, since the last claim is looked for.
+    async fn create_volume_object(&self, object: &Value) {
+        let kind = match object["kind"].as_str() {
+            Some("PersistentVolume") => ApiResource::erase::<PersistentVolume>(&()),
+            Some("CSINode") => ApiResource::erase::<CSINode>(&()),
+            _ => ApiResource::erase::<PersistentVolumeClaim>(&()),
+        };
+        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let object: DynamicObject = serde_json::from_value(object.clone()).expect("an object");
+        let created = api.create(&PostParams::default(), &object).await.expect("accepted");
+        if kind.kind == "PersistentVolume" {
+            let status = Patch::Merge(json!({ "status": { "phase": "Available" } }));
+            let name = created.metadata.name.unwrap_or_default();
+            api.patch_status(&name, &PatchParams::default(), &status).await.expect("a volume that is available");
+        }
+    }
+
     /// Waits until a scheduler sees the nodes as they are, and no others. Pods need no more: they come in order, so that the one
     /// that asks comes after all others.
     async fn until_known(&mut self, cluster: &Cluster, scheduler: &str) {
@@ -122,12 +162,14 @@ impl<'p> Court<'p> {
         let batch = json!({ "key": BATCH, "operator": "In", "values": [cluster.seed.to_string()] });
         let terms = json!({ "nodeSelectorTerms": [{ "matchExpressions": [batch] }] });
         let requests = json!({ "requests": { "cpu": "1000" } });
+        let claim = volumes::last(&Around { seed: cluster.seed, nodes: &[] });
         let probe = json!({
             "metadata": { "namespace": NAMESPACES[0].0 },
             "spec": {
                 "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": terms } },
                 "tolerations": [{ "operator": "Exists" }],
                 "containers": [{ "name": "c", "image": "never-pulled", "resources": requests }],
+                "volumes": [{ "name": "claim", "persistentVolumeClaim": { "claimName": claim } }],
             },
         });
         let deadline = Instant::now() + PATIENCE;
@@ -161,9 +203,10 @@ impl<'p> Court<'p> {
         node: Option<&str>,
     ) -> Result<Verdict, Unacceptable> {
         self.heard += 1;
+        let owns = volumes::owns(pod);
         let name = format!("judged-{}", self.heard);
         let pods = self.pods(pod["metadata"]["namespace"].as_str().unwrap_or_default());
-        let mut pod = pod.clone();
+        let mut pod = volumes::addressed(pod.clone(), scheduler);
         pod["metadata"]["name"] = json!(name);
         pod["spec"]["schedulerName"] = json!(scheduler);
         if node.is_some() {
@@ -176,7 +219,11 @@ impl<'p> Court<'p> {
             let open = Patch::Merge(json!({ "spec": { "schedulingGates": null } }));
             pods.patch(&name, &PatchParams::default(), &open).await.expect("no gates");
         }
-        let verdict = self.verdict(&name, scheduler).await;
+        let client = self.client.clone();
+        let verdict = tokio::select! {
+            verdict = self.verdict(&name, scheduler) => verdict,
+            () = give_volumes(client), if owns => panic!("the watch of volumes has ended"),
+        };
         pods.delete(&name, &DeleteParams::default().grace_period(0)).await.expect("a deletion");
         Ok(verdict)
     }
@@ -205,6 +252,28 @@ impl<'p> Court<'p> {
             if !reason.is_empty() && reason != "SchedulingGated" {
                 return Verdict::Refused { reason, message: message(&pod).to_owned() };
             }
+        }
+    }
+}
+
+/// Plays the controller for claims that wait for their pod: the volume that a scheduler has given to one becomes the claim's.
+async fn give_volumes(client: Client) {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client, NAMESPACES[0].0);
+    let mut seen = std::pin::pin!(watcher::watcher(volumes, watcher::Config::default().labels(BATCH)));
+    while let Some(event) = seen.next().await {
+        let Ok(Event::Apply(volume) | Event::InitApply(volume)) = event else { continue };
+        let claim = volume.spec.and_then(|spec| spec.claim_ref).and_then(|claim| claim.name);
+        if let Some(claim) = claim {
+            let bound = json!({
+                "metadata": { "annotations": { "pv.kubernetes.io/bind-completed": "yes" } },
+                "spec": { "volumeName": volume.metadata.name },
+            });
+            let patch = Patch::Merge(bound);
+            // One of an earlier batch is bound already, and stays so.
+            let _ = claims.patch(&claim, &PatchParams::default(), &patch).await;
+            let status = Patch::Merge(json!({ "status": { "phase": "Bound" } }));
+            let _ = claims.patch_status(&claim, &PatchParams::default(), &status).await;
         }
     }
 }

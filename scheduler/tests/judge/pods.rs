@@ -6,14 +6,22 @@ use serde_json::{Map, Value, json};
 use crate::cluster::NAMESPACES;
 use crate::dice::Dice;
 use crate::terms;
+use crate::volumes;
 
 /// A class of pods with an overhead, which the plane has to have.
 pub(crate) const HEAVY: &str = "heavy";
 
-/// A pod that is to be judged. `nodes` are the names that it may ask for.
-pub(crate) fn judged(dice: &mut Dice, nodes: &[&str]) -> Value {
+/// What a pod may ask for by name.
+pub(crate) struct Around<'a> {
+    /// The batch, which is part of the names of claims.
+    pub(crate) seed: u64,
+    pub(crate) nodes: &'a [&'a str],
+}
+
+/// A pod that is to be judged. The first of every other batch has claims of its own: kube-scheduler takes a second to bind those.
+pub(crate) fn judged(dice: &mut Dice, around: &Around<'_>, index: u64) -> Value {
     let mut pod = bare(dice, 3);
-    let draws: [fn(&mut Dice, &mut Value, &[&str]); 12] = [
+    let draws: [fn(&mut Dice, &mut Value, &Around<'_>); 16] = [
         extended,
         extended,
         init_containers,
@@ -24,31 +32,42 @@ pub(crate) fn judged(dice: &mut Dice, nodes: &[&str]) -> Value {
         host_ports,
         affinity,
         anti_affinity,
+        anti_affinity,
         spread,
+        spread,
+        volumes::used,
+        volumes::used,
         preferences,
     ];
     // Taints keep most pods off otherwise, and nothing else would be seen.
-    if dice.chance(50) {
+    if dice.chance(40) {
         pod["spec"]["tolerations"] = json!([{ "operator": "Exists" }]);
     }
+    if index == 0 && around.seed.is_multiple_of(2) {
+        volumes::own(dice, &mut pod, around);
+        return pod;
+    }
     for _ in 0..dice.below(5) {
-        dice.pick(&draws)(dice, &mut pod, nodes);
+        dice.pick(&draws)(dice, &mut pod, around);
     }
     pod
 }
 
 /// A pod that is there already: small, with what others have to mind.
-pub(crate) fn furniture(dice: &mut Dice) -> Value {
+pub(crate) fn furniture(dice: &mut Dice, around: &Around<'_>) -> Value {
     let mut pod = bare(dice, 1);
     pod["spec"]["schedulerName"] = json!("nobody");
     if dice.chance(25) {
-        extended(dice, &mut pod, &[]);
+        extended(dice, &mut pod, around);
     }
     if dice.chance(25) {
-        host_ports(dice, &mut pod, &[]);
+        host_ports(dice, &mut pod, around);
     }
     if dice.chance(30) {
-        anti_affinity(dice, &mut pod, &[]);
+        anti_affinity(dice, &mut pod, around);
+    }
+    if dice.chance(15) {
+        volumes::kept(dice, &mut pod, around);
     }
     pod
 }
@@ -92,7 +111,7 @@ fn container(dice: &mut Dice, name: &str, size: usize) -> Value {
 }
 
 /// Resources of which requests and limits have to be the same.
-fn extended(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn extended(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let (name, values) = dice.pick(&[
         ("nvidia.com/gpu", &["1", "2", "4"][..]),
         ("nvidia.com/gpu", &["1", "2", "4"]),
@@ -106,7 +125,7 @@ fn extended(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     resources["requests"]["cpu"] = json!("50m"); // huge pages want another one beside them
 }
 
-fn init_containers(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn init_containers(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let all = (0..1 + dice.below(3)).map(|at| {
         let mut one = container(dice, &format!("i{at}"), 3);
         if dice.chance(40) {
@@ -118,7 +137,7 @@ fn init_containers(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
 }
 
 /// What is asked for the pod as a whole: its overhead, or its resources at pod level.
-fn whole(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn whole(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     if dice.chance(50) {
         pod["spec"]["runtimeClassName"] = json!(HEAVY);
     } else {
@@ -127,17 +146,17 @@ fn whole(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     }
 }
 
-fn node_selector(dice: &mut Dice, pod: &mut Value, nodes: &[&str]) {
+fn node_selector(dice: &mut Dice, pod: &mut Value, around: &Around<'_>) {
     let (key, values) = dice.pick(&[
         ("topology.kubernetes.io/zone", &["z0", "z1"][..]),
         ("disk", &["ssd", "hdd", "tape"]),
-        ("kubernetes.io/hostname", nodes),
+        ("kubernetes.io/hostname", around.nodes),
     ]);
     pod["spec"]["nodeSelector"] = json!({ key: dice.pick(values) });
 }
 
-fn node_affinity(dice: &mut Dice, pod: &mut Value, nodes: &[&str]) {
-    let terms: Value = (0..1 + dice.below(3)).map(|_| node_term(dice, nodes)).collect();
+fn node_affinity(dice: &mut Dice, pod: &mut Value, around: &Around<'_>) {
+    let terms: Value = (0..1 + dice.below(3)).map(|_| node_term(dice, around.nodes)).collect();
     pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
         json!({ "nodeSelectorTerms": terms });
 }
@@ -179,7 +198,7 @@ fn node_requirement(dice: &mut Dice, nodes: &[&str]) -> Value {
     }
 }
 
-fn tolerations(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn tolerations(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let all = (0..1 + dice.below(3)).map(|_| {
         let mut one =
             json!({ "key": dice.pick(&["dedicated", "dedicated", "flaky", "node.kubernetes.io/unschedulable"]) });
@@ -196,7 +215,7 @@ fn tolerations(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     pod["spec"]["tolerations"] = all.collect();
 }
 
-fn host_ports(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn host_ports(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     if dice.chance(10) {
         pod["spec"]["hostNetwork"] = json!(true);
         pod["spec"]["containers"][0]["ports"] = json!([{ "containerPort": dice.pick(&[80, 8080]) }]);
@@ -215,17 +234,17 @@ fn host_ports(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
     pod["spec"]["containers"][0]["ports"] = ports.collect();
 }
 
-fn affinity(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn affinity(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let terms: Value = (0..1 + dice.below(2)).map(|_| terms::near(dice)).collect();
     pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = terms;
 }
 
-fn anti_affinity(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn anti_affinity(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let terms: Value = (0..1 + dice.below(2)).map(|_| terms::near(dice)).collect();
     pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = terms;
 }
 
-fn spread(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
+fn spread(dice: &mut Dice, pod: &mut Value, _: &Around<'_>) {
     let first = terms::spread(dice, terms::KEYS[0]);
     let other = terms::KEYS[1 + dice.below(3)];
     let second = terms::spread(dice, other);
@@ -237,8 +256,8 @@ fn spread(dice: &mut Dice, pod: &mut Value, _: &[&str]) {
 }
 
 /// What must not make a difference to whether the pod fits.
-fn preferences(dice: &mut Dice, pod: &mut Value, nodes: &[&str]) {
-    let node = json!({ "weight": 10, "preference": { "matchExpressions": [node_requirement(dice, nodes)] } });
+fn preferences(dice: &mut Dice, pod: &mut Value, around: &Around<'_>) {
+    let node = json!({ "weight": 10, "preference": { "matchExpressions": [node_requirement(dice, around.nodes)] } });
     let near = json!({ "weight": 20, "podAffinityTerm": terms::near(dice) });
     let apart = json!({ "weight": 30, "podAffinityTerm": terms::near(dice) });
     let affinity = &mut pod["spec"]["affinity"];

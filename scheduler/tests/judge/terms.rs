@@ -37,7 +37,7 @@ fn requirement(dice: &mut Dice) -> Value {
 
 /// A term of pod affinity or anti-affinity.
 pub(crate) fn near(dice: &mut Dice) -> Value {
-    let key = KEYS[dice.pick(&[0, 0, 0, 1, 1, 2, 2, 3])];
+    let key = KEYS[dice.pick(&[0, 0, 0, 1, 1, 1, 2, 2, 2, 3])];
     let mut term = json!({ "topologyKey": key, "labelSelector": selector(dice) });
     if dice.chance(25) {
         let names: Vec<&str> = (0..1 + dice.below(2)).map(|_| dice.pick(&NAMESPACES).0).collect();
@@ -60,7 +60,7 @@ pub(crate) fn near(dice: &mut Dice) -> Value {
 pub(crate) fn spread(dice: &mut Dice, key: &str) -> Value {
     let required = dice.chance(85);
     let mut rule = json!({
-        "maxSkew": 1 + dice.below(3),
+        "maxSkew": dice.pick(&[1, 1, 1, 2, 3]),
         "topologyKey": key,
         "whenUnsatisfiable": if required { "DoNotSchedule" } else { "ScheduleAnyway" },
         "labelSelector": selector(dice),

@@ -131,7 +131,7 @@ mod tests {
             ("each somewhere", vec![ruled(cpu, 3), ruled(gpus, 1)], "CPU or whole free GPUs (differs by node)"),
             ("closed nodes aside", vec![ruled(Constraint::GpuModel, 3), ruled(gpus, 1)], "whole free GPUs"),
         ] {
-            let why = Unplaceable { nodes: 4, ruled_out, fits_when_empty: true };
+            let why = Unplaceable { nodes: 4, ruled_out, fits_when_empty: true, short_of: Default::default() };
             assert_eq!(what_is_lacking(&why), expected, "{case}");
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Constraint, Resource, VolumeRule};
 use crate::cluster::PodShape;
-use crate::decision::Unplaceable;
+use crate::decision::{RuledOut, Unplaceable};
 
 const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
 
@@ -70,7 +70,13 @@ impl Unplaceable {
     /// cpu.` Reasons are sorted as texts, counts included; those of equal words are counted together.
     pub fn kubernetes_message(&self, pod: &PodShape) -> String {
         let mut counts: BTreeMap<Cow<'static, str>, usize> = BTreeMap::new();
-        for reason in &self.ruled_out {
+        let named = |reason: &&RuledOut| {
+            matches!(reason.constraint, Constraint::Lack(Resource::Mig | Resource::Other)) && !self.short_of.is_empty()
+        };
+        for (name, nodes) in &self.short_of {
+            counts.insert(Cow::Owned(format!("Insufficient {name}")), *nodes);
+        }
+        for reason in self.ruled_out.iter().filter(|reason| !named(reason)) {
             *counts.entry(reason.constraint.kubernetes_reason(pod)).or_default() += reason.nodes;
         }
         let mut reasons: Vec<String> = counts.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
@@ -83,7 +89,6 @@ impl Unplaceable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::RuledOut;
 
     #[test]
     fn reasons_are_counted_by_their_words_and_sorted_as_texts() {
@@ -119,8 +124,24 @@ mod tests {
         for (reasons, message) in cases {
             let told = |(constraint, nodes)| RuledOut { constraint, nodes, nearest_miss: None };
             let ruled_out = reasons.into_iter().map(told).collect();
-            let unplaceable = Unplaceable { nodes: 12, ruled_out, fits_when_empty: true };
+            let unplaceable = Unplaceable { nodes: 12, ruled_out, fits_when_empty: true, short_of: BTreeMap::new() };
             assert_eq!(unplaceable.kubernetes_message(&pod), message);
         }
+    }
+
+    #[test]
+    fn several_other_resources_are_told_one_by_one() {
+        let others = [("example.com/a".into(), 1), ("example.com/b".into(), 2)].into();
+        let pod = PodShape { others, ..PodShape::default() };
+        let lacks = |resource| RuledOut { constraint: Constraint::Lack(resource), nodes: 2, nearest_miss: Some(1) };
+        let unplaceable = Unplaceable {
+            nodes: 3,
+            ruled_out: vec![lacks(Resource::Cpu), lacks(Resource::Other)],
+            fits_when_empty: false,
+            short_of: [("example.com/a".to_owned(), 2), ("example.com/b".to_owned(), 1)].into(),
+        };
+        let message = "0/3 nodes are available: 1 Insufficient example.com/b, 2 Insufficient cpu, 2 Insufficient \
+                       example.com/a.";
+        assert_eq!(unplaceable.kubernetes_message(&pod), message);
     }
 }

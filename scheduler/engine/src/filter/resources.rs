@@ -79,6 +79,19 @@ impl Resource {
     }
 }
 
+/// Does the pod ask for several resources that count as one? Then it is told which of them are short by [`short_of`].
+pub(crate) fn need_names(pod: &PodShape) -> bool {
+    pod.mig.len() > 1 || pod.others.len() > 1
+}
+
+/// The names in Kubernetes of MIG profiles and other resources that a node is short of for the pod.
+pub(crate) fn short_of(node: &NodeShape, free: &Free, pod: &PodShape) -> Vec<String> {
+    let mig = pod.mig.iter().filter(|(profile, count)| free.mig_left(node, profile) < *count);
+    let others = pod.others.iter().filter(|(name, amount)| free.other_left(node, name) < **amount);
+    let mig = mig.map(|(profile, _)| format!("nvidia.com/mig-{profile}"));
+    mig.chain(others.map(|(name, _)| name.to_string())).collect()
+}
+
 /// Have enough GPUs room for the share?
 fn has_room(node: &NodeShape, free: &Free, share: Share) -> bool {
     let mut roomy = (0u8..).zip(&free.gpus).filter(|(gpu, _)| free.left_after(*gpu, node, share).is_some());

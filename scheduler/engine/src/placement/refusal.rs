@@ -1,6 +1,7 @@
 //! Why a pod shape fits nowhere: counts per constraint and nearest misses, kept in step through the cluster's change log.
 //! Started at the first refusal of a shape, so shapes that always fit cost nothing here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tournament::Tournament;
@@ -41,7 +42,11 @@ impl Refusal {
             return Arc::clone(answer);
         }
         self.catch_up(classes, pod);
-        let answer = Arc::new(self.answer());
+        let mut answer = self.answer();
+        if filter::resources::need_names(pod) {
+            answer.short_of = short_of(classes, pod);
+        }
+        let answer = Arc::new(answer);
         self.answer = Some(Arc::clone(&answer));
         answer
     }
@@ -96,8 +101,23 @@ impl Refusal {
             nodes: self.nodes,
             ruled_out: hit.map(reason).collect(),
             fits_when_empty: self.fits_when_empty > 0,
+            short_of: BTreeMap::new(),
         }
     }
+}
+
+/// Resources that count as one, told apart. Few pods ask for several, so that all classes are looked at anew.
+fn short_of(classes: &Classes, pod: &PodShape) -> BTreeMap<String, usize> {
+    let mut nodes: BTreeMap<String, usize> = BTreeMap::new();
+    for class in classes.ids().map(|id| classes.get(id)).filter(|class| !class.members.is_empty()) {
+        let (shape, free) = (&class.state.shape, class.state.later());
+        if filter::rejection(shape, free, pod).is_none() {
+            for name in filter::resources::short_of(shape, free, pod) {
+                *nodes.entry(name).or_default() += class.members.len();
+            }
+        }
+    }
+    nodes
 }
 
 impl Tally {

@@ -45,9 +45,12 @@ pub(super) fn room(state: &mut State, placer: &mut Placer, id: GangId, beside: B
     }
     let nodes = match worst {
         Some((missing, kind)) => why_no_more(state, placer, &kind, missing > 0 && beside == Beside::ThoseThatFit),
-        None => {
-            Arc::new(Unplaceable { nodes: state.cluster.nodes().len(), ruled_out: Vec::new(), fits_when_empty: true })
-        }
+        None => Arc::new(Unplaceable {
+            nodes: state.cluster.nodes().len(),
+            ruled_out: Vec::new(),
+            fits_when_empty: true,
+            short_of: BTreeMap::new(),
+        }),
     };
     WaitCause::Room { fit, need: chunk.len() as u64, nodes }
 }
@@ -109,7 +112,7 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
     keep_apart(state, id, pod, &mut apart);
     let has = |nodes: &[NodeId], node: &NodeId| nodes.binary_search(node).is_ok();
     let mut ruled_out: BTreeMap<Constraint, (usize, Option<u64>)> = BTreeMap::new();
-    let mut fits_when_empty = false;
+    let (mut fits_when_empty, mut short_of) = (false, BTreeMap::new());
     let nodes = state.cluster.nodes().keys();
     for (node, known) in nodes.clone().filter_map(|node| Some((node, state.cluster.state(*node)?))) {
         let mut hits = Vec::new();
@@ -127,6 +130,13 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
                 Some(constraint) => vec![(constraint, None)],
                 None => lacks(known, &pod.shape),
             };
+            if filter::resources::need_names(&pod.shape)
+                && hits.iter().all(|(hit, _)| matches!(hit, Constraint::Lack(_)))
+            {
+                for name in filter::resources::short_of(&known.shape, known.later(), &pod.shape) {
+                    *short_of.entry(name).or_default() += 1;
+                }
+            }
             if let Some(judge) = reachable.as_ref().filter(|_| hits.is_empty()) {
                 hits.extend(judge.rejections(*node).into_iter().map(|constraint| (constraint, None)));
             }
@@ -149,7 +159,7 @@ fn by_terms(state: &State, id: PodId, pod: &Pod) -> Unplaceable {
         }
     }
     let told = |(constraint, (nodes, nearest_miss))| RuledOut { constraint, nodes, nearest_miss };
-    Unplaceable { nodes: nodes.len(), ruled_out: ruled_out.into_iter().map(told).collect(), fits_when_empty }
+    Unplaceable { nodes: nodes.len(), ruled_out: ruled_out.into_iter().map(told).collect(), fits_when_empty, short_of }
 }
 
 fn lacks(node: &NodeState, pod: &PodShape) -> Vec<(Constraint, Option<u64>)> {
