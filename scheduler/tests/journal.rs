@@ -122,9 +122,8 @@ fn file(folder: &tempfile::TempDir, name: &str, text: impl AsRef<[u8]>) -> Vec<P
 }
 
 fn text(stage: Stage) -> String {
-    let Stage { driver, written, .. } = stage;
-    drop(driver);
-    written.lock().expect("no panic").clone()
+    drop(stage.driver);
+    stage.written.lock().expect("no panic").clone()
 }
 
 #[test]

@@ -203,47 +203,45 @@ fn another_configuration_is_played_with_what_ran_then() {
     assert_eq!(berth(&["replay", shown(&path), "--config", shown(&wrong)]).status.code(), Some(3));
 }
 
-/// Under Berth's rules the large gang that waits has a reservation, and the small one that comes late may not pass it.
+/// A large gang waits for the end of the first, and a long one that comes late may not pass it. Where everybody may pass, the late
+/// one starts at once, is evicted for the large one, and so that has to wait.
 #[test]
-fn who_is_placed_earlier_or_later_is_told() {
+fn who_fares_otherwise_is_told() {
+    let runs = |gang: Vec<Event>, ms| gang.into_iter().map(move |event| expected(event, ms)).collect::<Vec<_>>();
     let mut writer = Writer::new();
     let now = writer.now;
-    writer.tell([vec![node(0)], single(0, 4, 0, now)].concat());
+    writer.tell([vec![node(0)], runs(single(0, 4, 0, now), 300_000)].concat());
     let decided = writer.ask();
     writer.tell(confirmed(&decided));
     let now = writer.now;
-    let runs = |gang: Vec<Event>, ms| gang.into_iter().map(|event| expected(event, ms)).collect::<Vec<_>>();
     writer.tell(runs(single(1, 8, 0, now), 600_000));
     writer.ask();
     let now = writer.now;
     writer.tell(runs(single(2, 1, -5, now), 6_000_000));
-    let passed = writer.ask();
-    for _ in 0..3 {
-        writer.ask();
-    }
+    assert!(confirmed(&writer.ask()).is_empty(), "the place is kept for the large one");
+    (0..3).for_each(|_| drop(writer.ask()));
     writer.tell(vec![Event::PodSucceeded { pod: PodId(0) }]);
-    writer.ask();
-    writer.ask();
-    let text = writer.lines.join("\n") + "\n";
+    assert_eq!(confirmed(&writer.ask()).len(), 1);
+    (0..3).for_each(|_| drop(writer.ask()));
     let folder = TempDir::new().expect("a folder");
-    let path = save(&folder, "j.jsonl", &text);
+    let path = save(&folder, "j.jsonl", &(writer.lines.join("\n") + "\n"));
     let head = "apiVersion: config.berth.dev/v1alpha1\nkind: SchedulerConfiguration\n";
-    let (mode, gang, fate) =
-        if confirmed(&passed).is_empty() { ("skip", "ns/g2", "earlier") } else { ("reserve", "ns/g1", "earlier") };
-    let rules = format!("{head}rules:\n  waiting:\n    mode: {mode}\n    dated: false\n    passedOverMax: 0s\n");
-    let other = save(&folder, "other.yaml", &rules);
-    let run = berth(&["replay", shown(&path), "--config", shown(&other), "--format", "json"]);
-    assert_eq!(run.status.code(), Some(0), "{}", said(&run));
-    let json: serde_json::Value = serde_json::from_str(&out(&run)).expect("JSON");
-    let changed = json["changed"].as_array().expect("a list");
-    let found = changed.iter().find(|change| change["gang"] == gang).unwrap_or_else(|| panic!("{json:#}"));
-    assert!(found["fate"] == fate || found["fate"] == "starts-now", "{found:#}");
-    assert!(changed.iter().any(|change| change["fate"] == "later" || change["fate"] == "no-longer-starts"), "{json:#}");
-    let table = out(&berth(&["replay", shown(&path), "--config", shown(&other)]));
-    assert!(
-        table.contains(&format!("\n{gang}: ")) && table.contains("\n  was  ") && table.contains("\n  now  "),
-        "{table}"
-    );
+    let under = |name: &str, rules: &str, format: &str| {
+        let file = save(&folder, name, &format!("{head}{rules}"));
+        let run = berth(&["replay", shown(&path), "--config", shown(&file), "--format", format]);
+        assert_eq!(run.status.code(), Some(0), "{}", said(&run));
+        out(&run)
+    };
+    assert_eq!(under("same", "", "table"), "3 gangs, 3 same\n0 evictions avoided, 0 added\n");
+    let skip = "rules:\n  waiting:\n    mode: skip\n";
+    let json: serde_json::Value = serde_json::from_str(&under("skip", skip, "json")).expect("JSON");
+    let fates: Vec<_> = json["changed"].as_array().into_iter().flatten().collect();
+    let fates: Vec<_> = fates.iter().map(|change| (change["gang"].as_str(), change["fate"].as_str())).collect();
+    assert_eq!(fates, [(Some("ns/g1"), Some("later")), (Some("ns/g2"), Some("starts-now"))], "{json:#}");
+    assert_eq!((&json["evictionsAdded"], &json["evictionsAvoided"]), (&1.into(), &0.into()));
+    let table = under("skip", skip, "table");
+    assert!(table.contains("\nns/g1: later by 1m\n  was  1 on n0\n  now  1 on n0\n"), "{table}");
+    assert!(table.contains("\nns/g2: starts now\n  was  not started\n  now  1 on n0; 1 eviction\n"), "{table}");
 }
 
 /// The gang of an event runs so long, as its owner says.

@@ -21,6 +21,7 @@ pub(super) struct Outline {
     /// Names of nodes, those that left too.
     pub(super) nodes: BTreeMap<NodeId, String>,
     pub(super) gangs: BTreeMap<GangId, Group>,
+    pub(super) usual: Usual,
     /// How long pods took to run once they had a place, to go when they were told to, and their successors to come, ms.
     confirming: Vec<u64>,
     leaving: Vec<u64>,
@@ -78,7 +79,7 @@ pub(super) struct Work {
 }
 
 /// How long pods usually take, ms.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Usual {
     /// Until they run, once they have a place.
     pub(super) runs_after: u64,
@@ -92,23 +93,39 @@ impl Outline {
     /// Reads a journal to its end.
     pub(super) fn of(journal: &mut Journal) -> Result<Outline, BrokenJournal> {
         let mut outline = Outline::default();
+        let mut end = journal.header().begun;
         while let Some((at, entry)) = journal.next_entry()? {
+            end = at;
             match entry {
                 Entry::Told(events) => events.into_iter().for_each(|event| outline.told(event, at)),
                 Entry::Decided(decisions) => decisions.iter().for_each(|decision| outline.decided(decision, at)),
             }
         }
+        outline.settle(end);
         Ok(outline)
     }
 
-    /// How long pods usually take.
-    pub(super) fn usual(&mut self) -> Usual {
+    /// How long pods usually take. What was still to come when the journal ended takes longer than until then.
+    fn settle(&mut self, end: Timestamp) {
         let middle = |all: &mut Vec<u64>| {
             all.sort_unstable();
             all.get(all.len() / 2).copied().unwrap_or(0)
         };
         let (runs_after, gone_after) = (middle(&mut self.confirming), middle(&mut self.leaving));
-        Usual { runs_after, gone_after, back_after: middle(&mut self.coming) }
+        let usual = Usual { runs_after, gone_after, back_after: middle(&mut self.coming) };
+        for work in &mut self.works {
+            let open = |since: Timestamp, usual: u64| usual.max(end.since(since).saturating_add(1));
+            if let Some((since, _)) = work.started.filter(|_| !work.seated) {
+                work.runs_after.get_or_insert(open(since, usual.runs_after));
+            }
+            if let Some(since) = work.told_to_go.filter(|_| work.gone.is_none()) {
+                work.gone_after.get_or_insert(open(since, usual.gone_after));
+            }
+            if let Some(since) = work.gone {
+                work.back_after.get_or_insert(open(since, usual.back_after));
+            }
+        }
+        self.usual = usual;
     }
 
     fn work(&mut self, pod: PodId) -> Option<&mut Work> {

@@ -13,7 +13,7 @@ use berth_config::journal::Entry;
 use berth_engine::{Decision, Engine, Event, GangId, NodeId, PodId, PodSpec, Timestamp};
 
 use super::changes::{self, Changes, Course};
-use super::outline::{Outline, Usual, WorkId};
+use super::outline::{Outline, WorkId};
 use super::{BrokenJournal, Journal};
 
 /// Ids of pods that were not in the journal begin here.
@@ -43,7 +43,6 @@ struct Now {
 struct Player {
     engine: Engine,
     outline: Outline,
-    usual: Usual,
     now: Vec<Now>,
     /// Whose the pods of this engine are.
     of_pod: BTreeMap<PodId, WorkId>,
@@ -60,13 +59,11 @@ struct Player {
 /// # Errors
 /// When a file cannot be read or is no journal; the message says where.
 pub fn what_if(files: &[PathBuf], configuration: &SchedulerConfiguration) -> Result<Changes, BrokenJournal> {
-    let mut outline = Outline::of(&mut Journal::open(files)?)?;
-    let usual = outline.usual();
+    let outline = Outline::of(&mut Journal::open(files)?)?;
     let now = outline.works.iter().map(|_| Now::default()).collect();
     let mut player = Player {
         engine: Engine::new(berth_config::engine_config(configuration)),
         outline,
-        usual,
         now,
         of_pod: BTreeMap::new(),
         due: BTreeSet::new(),
@@ -160,7 +157,7 @@ impl Player {
         let work = &self.outline.works[id.0];
         let recreated = self.outline.gangs.get(&work.gang).is_some_and(|gang| gang.recreated);
         if work.recreated || recreated {
-            self.due.insert((at.plus(work.back_after.unwrap_or(self.usual.back_after)), Due::Comes(id)));
+            self.due.insert((at.plus(work.back_after.unwrap_or(self.outline.usual.back_after)), Due::Comes(id)));
         } else {
             self.release(id, at);
         }
@@ -250,14 +247,14 @@ impl Player {
                 for slot in pods.iter().map(|assigned| &assigned.slot) {
                     let Some(&id) = self.of_pod.get(&slot.pod) else { continue };
                     self.starts(id, slot.pod, slot.node, at);
-                    let after = self.outline.works[id.0].runs_after.unwrap_or(self.usual.runs_after);
+                    let after = self.outline.works[id.0].runs_after.unwrap_or(self.outline.usual.runs_after);
                     self.due.insert((at.plus(after), Due::Runs(slot.pod)));
                 }
             }
             Decision::Evict { pods, .. } => {
                 for pod in pods {
                     let Some(&id) = self.of_pod.get(pod) else { continue };
-                    let after = self.outline.works[id.0].gone_after.unwrap_or(self.usual.gone_after);
+                    let after = self.outline.works[id.0].gone_after.unwrap_or(self.outline.usual.gone_after);
                     let now = &mut self.now[id.0];
                     now.leaves = true;
                     now.course.evictions += 1;
