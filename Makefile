@@ -4,8 +4,9 @@
 
 RUST_OLDEST := 1.89.0
 
-# Our custom resources need k8s-openapi, which the berth command does without: one build with it for tests and lints.
-CRD := berth-config/crd
+# Our custom resources need k8s-openapi, and `berth capture` a Kubernetes client, which the berth command else does without: one
+# build with them for tests and lints.
+CRD := berth-config/crd,berth/cluster
 
 REPORT := target/berth-report.html
 

@@ -28,6 +28,9 @@ pub struct Header {
     pub part: u32,
     /// What the engine was configured with, defaults and flags included.
     pub configuration: SchedulerConfiguration,
+    /// In a snapshot, what of the objects could not be used, for people to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// Every other line.

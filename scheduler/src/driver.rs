@@ -372,12 +372,26 @@ impl Driver {
         if is_moot {
             return;
         }
+        if let Event::GangRemoved { gang } = &event {
+            self.bury(*gang, now);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.told(&event, now);
         }
         if let Err(error) = self.engine.apply(event.clone(), now) {
             self.world.refused(&event, &error);
             self.facts.push(Fact::Refused { what: format!("{event:?}: {error}") });
+        }
+    }
+
+    /// Pods that are gone but whose promise was kept for successors go before their gang: which of several such a successor
+    /// follows is the engine's choice, so it alone knows who is left.
+    fn bury(&mut self, gang: GangId, now: Timestamp) {
+        let members = self.engine.state().gangs().get(&gang).map(|gang| gang.pods().collect::<Vec<_>>());
+        for pod in
+            members.unwrap_or_default().into_iter().filter(|pod| self.world.pod(*pod).is_none()).collect::<Vec<_>>()
+        {
+            self.tell(Event::PodGone { pod }, now);
         }
     }
 

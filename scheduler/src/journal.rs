@@ -105,7 +105,7 @@ impl fmt::Debug for Recorder {
 /// The first line of a journal that begins now.
 pub fn header(configuration: &SchedulerConfiguration, now: Timestamp) -> Header {
     let version = format!("berth-scheduler {}", crate::flags::VERSION);
-    Header { journal: FORMAT, version, begun: now, part: 1, configuration: configuration.clone() }
+    Header { journal: FORMAT, version, begun: now, part: 1, configuration: configuration.clone(), problems: Vec::new() }
 }
 
 /// The thread that writes a journal's files.

@@ -8,6 +8,7 @@
 //! nothing enforces them yet; of groups composite ones, shared claims, disruption of all at once, minimums by task, HyperNodes.
 //! Preferences are told as passed over.
 
+pub mod capture;
 mod constraints;
 pub mod driver;
 pub mod flags;

@@ -1,7 +1,7 @@
 //! The scheduler's process: one task owns the driver; watches, writes and time meet here. Moves bytes and keeps time, decides
 //! nothing.
 
-mod watch;
+pub(crate) mod watch;
 mod write;
 
 use std::future::Future;

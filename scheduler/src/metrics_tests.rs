@@ -48,7 +48,7 @@ fn names_labels_and_buckets_are_what_dashboards_expect() {
     type Row = (&'static str, &'static [&'static str], MetricType, Option<(f64, f64, usize)>);
     let (counter, gauge, histogram) = (MetricType::COUNTER, MetricType::GAUGE, MetricType::HISTOGRAM);
     #[rustfmt::skip]
-    let table: [Row; 26] = [
+    let table: [Row; 27] = [
         ("scheduler_schedule_attempts_total", &["profile", "result"], counter, None),
         ("scheduler_scheduling_attempt_duration_seconds", &["profile", "result"], histogram, ATTEMPT),
         ("scheduler_scheduling_algorithm_duration_seconds", &[], histogram, ATTEMPT),
@@ -76,6 +76,7 @@ fn names_labels_and_buckets_are_what_dashboards_expect() {
         ("berth_api_calls_total", &["call", "outcome"], counter, None),
         ("berth_watch_restarts_total", &["kind"], counter, None),
         ("berth_problems", &[], gauge, None),
+        ("berth_journal_ended", &[], gauge, None),
     ];
     let metrics = metrics();
     everything_once(&metrics);

@@ -63,6 +63,8 @@ pub(crate) struct Told {
     pub(crate) on_node: BTreeMap<String, BTreeSet<Key>>,
     /// What nodes can attach, of those that say so.
     pub(crate) limits: BTreeMap<String, BTreeMap<Arc<str>, u32>>,
+    /// Nodes on which a place may be promised; on others none is.
+    pub(crate) promised_on: BTreeSet<String>,
     pub(crate) topologies: BTreeMap<String, Vec<String>>,
     pub(crate) budgets: BTreeMap<String, Budget>,
     queue_ids: BTreeMap<String, QueueId>,
@@ -116,6 +118,7 @@ impl Told {
         if let At::Seat { node, .. } = &pod.at {
             self.on_node.entry(node.clone()).or_default().insert(key.clone());
         }
+        self.promised_on.extend(pod.nominated.clone());
         self.pod_keys.insert(pod.id, key.clone());
         self.pods.insert(key, pod);
     }

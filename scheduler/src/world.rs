@@ -232,6 +232,7 @@ impl World {
                 for assigned in pods {
                     let Some((key, node)) = self.of_slot(assigned.slot.pod, assigned.slot.node) else { continue };
                     if let Some(pod) = self.told.pods.get_mut(&key) {
+                        self.told.promised_on.insert(node.clone());
                         pod.nominated = Some(node);
                     }
                 }

@@ -7,6 +7,7 @@ pub mod input;
 pub mod openb;
 pub mod output;
 pub mod pack;
+pub mod replay;
 pub mod report;
 pub mod scenario;
 pub mod simulate;

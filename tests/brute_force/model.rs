@@ -263,7 +263,7 @@ impl Model {
                 self.pods.values().filter(there).count()
             };
             let domains: std::collections::BTreeSet<String> = nodes.iter().filter_map(|node| zone(*node)).collect();
-            let least = domains.iter().map(|domain| count(domain)).min().unwrap_or(0);
+            let least = domains.iter().map(&count).min().unwrap_or(0);
             let least = if domains.len() < spread.min_domains as usize { 0 } else { least };
             zone(spot.node).is_some_and(|domain| count(&domain) <= least + spread.max_skew as usize)
         })

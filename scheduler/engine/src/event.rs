@@ -12,6 +12,7 @@ use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
 /// A change in the world. The engine believes it at once; a contradiction is refused and changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "told one by one and taken apart at once; most of them are pods")]
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),

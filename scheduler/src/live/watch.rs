@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use berth_config::scheduler::GroupConvention;
 use futures_util::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicResourceScope};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher::Config};
@@ -28,7 +29,7 @@ pub(super) enum Seen {
 }
 
 /// Every kind there may be, in the order in which they are asked for.
-pub(super) const KINDS: [Kind; 15] = [
+pub(crate) const KINDS: [Kind; 15] = [
     Kind::Namespace,
     Kind::PriorityClass,
     Kind::Queue,
@@ -45,6 +46,9 @@ pub(super) const KINDS: [Kind; 15] = [
     Kind::Node,
     Kind::Pod,
 ];
+
+/// Objects that are asked for at a time, where all are listed once.
+const PAGE: u32 = 500;
 
 /// The API of a kind.
 fn resource(kind: Kind) -> ApiResource {
@@ -81,7 +85,7 @@ fn is_built_in(kind: Kind) -> bool {
 ///
 /// # Errors
 /// When it does not answer.
-pub(super) async fn is_served(client: &Client, kind: Kind) -> kube::Result<bool> {
+pub(crate) async fn is_served(client: &Client, kind: Kind) -> kube::Result<bool> {
     if is_built_in(kind) {
         return Ok(true);
     }
@@ -90,6 +94,23 @@ pub(super) async fn is_served(client: &Client, kind: Kind) -> kube::Result<bool>
         Ok(list) => Ok(list.resources.iter().any(|served| served.name == resource.plural)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// All objects of a kind, page by page.
+///
+/// # Errors
+/// When the API server does not answer, or refuses.
+pub(crate) async fn list(client: &Client, kind: Kind) -> kube::Result<Vec<objects::Object>> {
+    let api: Api<Raw> = Api::all_with(client.clone(), &resource(kind));
+    let (mut page, mut all) = (ListParams::default().limit(PAGE), Vec::new());
+    loop {
+        let list = api.list(&page).await?;
+        all.extend(list.items.iter().map(|object| object.read(kind)));
+        match list.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => page.continue_token = Some(next),
+            None => return Ok(all),
+        }
     }
 }
 

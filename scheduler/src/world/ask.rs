@@ -80,7 +80,7 @@ impl World {
 
     /// Does the engine hold a place for this very pod that no watch has shown it to have?
     pub(super) fn is_booked(&self, key: &Key) -> bool {
-        let told = self.told.pods.get(key).filter(|told| matches!(told.at, At::Seat { stage: Stage::Placed, .. }));
+        let told = self.told.pods.get(key).filter(|told| told.at != At::Waits);
         told.zip(self.store.get(key)).is_some_and(|(told, object)| told.uid == object.uid)
     }
 
@@ -131,15 +131,23 @@ impl World {
     /// A pod that was told to go runs on, or never was anywhere: the engine is told that it is gone, and with the next
     /// [`World::events`] of the pod as it is.
     pub(crate) fn withdraw(&mut self, key: &Key) -> Vec<Event> {
-        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let mut events = self.unpromise(key);
         self.pod_gone(key, &BTreeSet::new(), &mut events);
         self.dirty.pods.insert(key.clone());
         events
     }
 
+    /// It is promised no place any longer, whether or not that has been heard of: the engine says who goes before it says where
+    /// to.
+    fn unpromise(&mut self, key: &Key) -> Vec<Event> {
+        let Some(told) = self.told.pods.get_mut(key) else { return Vec::new() };
+        told.nominated = None;
+        vec![Event::NominationExpired { pod: told.id }]
+    }
+
     /// A pod stops, but is not gone in time: nobody is promised its place any longer, nor it another one.
     pub(crate) fn stuck(&mut self, key: &Key) -> Vec<Event> {
-        let mut events: Vec<Event> = self.nomination_expired(key).into_iter().collect();
+        let mut events = self.unpromise(key);
         let Some(told) = self.told.pods.get(key).filter(|told| told.evicted) else { return events };
         let (id, at) = (told.id, told.at.clone());
         if let At::Seat { node, .. } = at {
@@ -161,10 +169,12 @@ impl World {
                 fallen.extend(Some(key.clone()).filter(|_| told.at == At::Waits));
             }
         }
+        self.told.promised_on.clear();
         for (id, node) in all {
             let known = self.told.pod_keys.get(id).and_then(|key| self.told.pods.get_mut(key));
             if let Some((told, name)) = known.zip(self.told.node_names.get(node)) {
                 told.nominated = Some(name.clone());
+                self.told.promised_on.insert(name.clone());
             }
         }
         for gang in std::mem::take(&mut self.told.haunted) {

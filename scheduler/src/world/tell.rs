@@ -91,7 +91,7 @@ impl World {
     ) {
         let Some(told) = self.told.remove_pod(key) else { return };
         // What the node was made out to offer for the sake of a booking is looked at again.
-        if let At::Seat { stage: Stage::Placed, node, .. } = &told.at {
+        if let At::Seat { node, .. } = &told.at {
             self.dirty.nodes.insert(node.clone());
         }
         // The same pod, and still of that gang: only then does it count among those of the gang that ended well.
@@ -257,9 +257,12 @@ impl World {
 
     /// Somebody else has taken room on a node: what was promised there may not be free any longer, and is promised anew.
     pub(super) fn promises_fall(&mut self, node: &str, events: &mut Vec<Event>) {
-        for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
-            pod.nominated = None;
-            events.push(Event::NominationExpired { pod: pod.id });
+        // Tens of thousands of pods come at a start, when nobody has been promised anything.
+        if self.told.promised_on.contains(node) {
+            for pod in self.told.pods.values_mut().filter(|pod| pod.nominated.as_deref() == Some(node)) {
+                pod.nominated = None;
+                events.push(Event::NominationExpired { pod: pod.id });
+            }
         }
         for gang in &self.told.haunted {
             let Some(told) = self.told.gangs.get_mut(gang) else { continue };

@@ -35,7 +35,7 @@ async fn a_leader_killed_in_the_middle_of_a_gang_loses_nothing_and_gives_nothing
     let kubeconfig = install_now(plane).await;
     let stage = Stage::new(plane, "kills", 10).await;
     let start = |name: &str| Berth::start_with(plane, &kubeconfig, stage.name, name, election());
-    let mut replicas = vec![start("replica-0"), start("replica-1")];
+    let mut replicas = [start("replica-0"), start("replica-1")];
     let mut in_the_middle = 0;
     for round in 0..KILLS {
         let name = format!("job-{round}");

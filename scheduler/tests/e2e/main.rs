@@ -5,6 +5,7 @@ mod berth;
 mod failures;
 mod filters;
 mod gangs;
+mod journal;
 mod making_room;
 mod neighbours;
 mod volumes;

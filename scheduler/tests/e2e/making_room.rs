@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::PLANE;
 use crate::berth::{Berth, Stage, node_of};
 
-async fn class(stage: &Stage<'_>, name: &str, value: i32) {
+pub(crate) async fn class(stage: &Stage<'_>, name: &str, value: i32) {
     let object = json!({ "metadata": { "name": name }, "value": value });
     let object: PriorityClass = serde_json::from_value(object).expect("a PriorityClass");
     let api: Api<PriorityClass> = Api::all(stage.plane.client().expect("a client"));

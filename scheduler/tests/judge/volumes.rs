@@ -55,8 +55,7 @@ pub(crate) fn last(around: &Around<'_>) -> String {
 
 /// Objects in the order in which they are to be made.
 pub(crate) fn all(dice: &mut Dice, around: &Around<'_>) -> Vec<Value> {
-    let mut all: Vec<Value> =
-        around.nodes.iter().filter(|_| dice.chance(60)).map(|node| *node).map(node_drivers).collect();
+    let mut all: Vec<Value> = around.nodes.iter().filter(|_| dice.chance(60)).copied().map(node_drivers).collect();
     for node in &mut all {
         node["spec"]["drivers"][0]["allocatable"]["count"] = json!(dice.pick(&[1, 1, 2]));
     }

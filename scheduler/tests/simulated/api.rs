@@ -23,10 +23,14 @@ pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) object: Object,
     pub(crate) gone: bool,
+    /// When it happened (ms).
+    pub(crate) at: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Api {
+    /// The time (ms), as of the last that happened.
+    pub(crate) now: u64,
     version: u64,
     objects: BTreeMap<Key, Stored>,
     logs: BTreeMap<Kind, Vec<Entry>>,
@@ -124,7 +128,7 @@ impl Api {
         let Some(stored) = self.objects.get_mut(key) else { return };
         stored.json["metadata"]["resourceVersion"] = json!(version.to_string());
         let object = objects::read(key.kind, stored.json.clone());
-        self.logs.entry(key.kind).or_default().push(Entry { key: key.clone(), object, gone });
+        self.logs.entry(key.kind).or_default().push(Entry { key: key.clone(), object, gone, at: self.now });
     }
 
     /// Asks a pod to stop, as a delete does: one without a node is gone at once.

@@ -5,6 +5,7 @@
 //! that happens.
 
 mod api;
+mod calls;
 mod dice;
 mod kubelet;
 mod mix;
@@ -12,11 +13,12 @@ mod people;
 mod quiet;
 mod safety;
 mod sim;
+mod watches;
 
 use sim::Sim;
 
-/// As many as take a few seconds.
-const SEEDS: u64 = 40;
+/// As many as take about 20 seconds.
+const SEEDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))

@@ -16,6 +16,9 @@ const HALF_GANG_MAX: u64 = 180_000;
 /// A pod's status is written no more often than this, and so many events are posted about it.
 const WRITES_MAX: u64 = 150;
 
+/// So long after it was decided something may be bound, where little runs at a time.
+const BIND_MAX: u64 = 60_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct Safety {
     /// Gangs that have something, but not what they need, and since when.
@@ -132,7 +135,10 @@ impl Sim {
         let of_queue = |pod: &&api::Stored| api::is_ours(pod) && api::label(pod, "berth.dev/queue") == queue;
         let all = self.api.all(Kind::Pod).map(|(_, pod)| pod).filter(of_queue).filter(holds);
         let used: u64 = all.map(|pod| api::asks(pod)[0]).sum();
-        let excused = self.is_excused(number, Kind::Queue, |entry| entry.key == key);
+        // What was decided before the limit was lowered is bound all the same.
+        let lately = |entry: &api::Entry| entry.key == key && entry.at + BIND_MAX > self.now;
+        let excused = self.is_excused(number, Kind::Queue, |entry| entry.key == key)
+            || self.api.log(Kind::Queue).iter().any(lately);
         assert!(used <= limit || excused, "queue {queue} has {used} GPUs, and its limit is {limit}");
     }
 

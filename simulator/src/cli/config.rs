@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use berth_config::SchedulerConfiguration;
 use clap::{Args, Subcommand};
 
 use super::common::{self, Failure};
@@ -100,6 +101,16 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
     let faults = if faults == 1 { "1 mistake".to_owned() } else { format!("{faults} mistakes") };
     let advice = "docs/configuration.md and `berth config print-defaults` say what each field may be";
     Err(Failure::Input(format!("{faults}; {advice}\n{}", wrong.join("\n"))))
+}
+
+/// The configuration in a file, for commands that run on one.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read(file: &Path) -> Result<SchedulerConfiguration, Failure> {
+    let name = input::shown_path(file);
+    let text = text(file, &name).map_err(|(_, said)| Failure::Input(said))?;
+    berth_config::read(&name, &text).map_err(|problems| Failure::Input(problems.to_string()))
 }
 
 /// What is in a file; if it cannot be read, how many mistakes that is, and what to say.

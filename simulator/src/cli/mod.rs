@@ -1,9 +1,13 @@
 //! The command line: what each command takes, and what it prints.
 
+#[cfg(feature = "cluster")]
+mod capture;
 pub mod common;
 mod config;
+mod explain;
 mod generate;
 mod pack;
+mod replay;
 mod scenario;
 mod simulate;
 
@@ -20,8 +24,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-if threshold was not met, or a
-scenario did not end as expected.
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 invalid input, 4 a --fail-if threshold was not met, a
+scenario did not end as expected, or a journal did not come out the same.
 
 Try it: `berth simulate` needs no arguments.";
 
@@ -32,6 +36,10 @@ enum Command {
     Pack(Box<pack::PackArgs>),
     Generate(generate::GenerateArgs),
     Scenario(scenario::ScenarioArgs),
+    Replay(replay::ReplayArgs),
+    Explain(explain::ExplainArgs),
+    #[cfg(feature = "cluster")]
+    Capture(capture::CaptureArgs),
     Config(config::ConfigArgs),
     /// Print a completion script for your shell
     Completions {
@@ -52,6 +60,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pack(args) => pack::run(*args),
         Command::Generate(args) => generate::run(args),
         Command::Scenario(args) => scenario::run(args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Capture(args) => capture::run(&args),
         Command::Config(args) => config::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -65,7 +65,7 @@ impl Resource {
                 let missing = |(profile, count): &(String, u32)| count.saturating_sub(free.mig_left(node, profile));
                 pod.mig.iter().map(|asked| u64::from(missing(asked))).sum()
             }
-            (Resource::Other, _) => {
+            (Resource::Other, _) if !pod.others.is_empty() => {
                 let missing = |(name, amount): (&Arc<str>, &u64)| amount.saturating_sub(free.other_left(node, name));
                 pod.others.iter().map(missing).fold(0, u64::saturating_add)
             }
