@@ -72,12 +72,16 @@ fn a_term_that_cannot_be_read_is_met_by_no_node() {
     ];
     for term in odd {
         let (read, _) = nodes(json!({}), json!([term, fine]));
-        assert_eq!((read.nodes.of_shape().len(), read.faults.len()), (1, 1), "{term}");
+        let terms = read.nodes.of_shape();
+        assert_eq!((terms.len(), read.faults.len()), (2, 1), "{term}");
         assert!(read.faults[0].field.ends_with("nodeSelectorTerms[0]") && !crate::problem::refuses(&read.faults));
-        let (_, alone) = nodes(json!({}), json!([term]));
-        assert_eq!(alone, [NodeTerm { labels: Vec::new(), names: vec![Test::In(set(&[]))] }], "{term}");
+        let (alone, by_name) = nodes(json!({}), json!([term]));
+        assert_eq!((alone.nodes.of_shape(), by_name, alone.nodes.only()), (vec![terms[0].clone()], Vec::new(), None));
+        let nowhere = labels::Requirement { key: String::new(), test: Test::In(set(&[])) };
+        assert_eq!(terms[0].labels, [nowhere], "{term}: no value is among none");
     }
-    assert_eq!(nodes(json!({}), json!([])).1, nodes(json!({}), json!([{}])).1, "no term is met by no node either");
+    let none = nodes(json!({}), json!([])).0.nodes.of_shape();
+    assert_eq!(none, nodes(json!({}), json!([{}])).0.nodes.of_shape(), "no term is met by no node either");
 }
 
 #[test]
@@ -101,6 +105,8 @@ fn hostnames_and_names_are_asked_of_nodes_one_by_one() {
     let only = |terms: Value| nodes(json!({}), terms).0.nodes.only();
     assert_eq!(only(json!([named(&["a"]), named(&["b"])])), Some(set(&["a", "b"])));
     assert_eq!(only(json!([named(&["a", "b"])])), Some(set(&[])), "no node has two names");
+    let refused = |terms: Value| crate::problem::refuses(&nodes(json!({}), terms).0.faults);
+    assert!(refused(json!([named(&["a", "b"])])) && !refused(json!([named(&["a", "b"]), named(&["a"])])));
     assert_eq!(only(json!([named(&["a"]), named(&[])])), None, "the second term may be met by any node");
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_engine::decision::Assigned;
 use berth_engine::filter::affinity::{PodTerms, Term};
 use berth_engine::filter::labels::PodSelector;
+use berth_engine::filter::ports::{HostPort, Protocol};
 use berth_engine::gang::{Stage, StaleGrace, Subgroup};
 use berth_engine::*;
 
@@ -107,6 +108,26 @@ fn the_limit_of_a_gpu_model_holds_for_pods_that_take_any_model() {
     pod(&mut engine, 1, 1, whole(1), None, None);
     pod(&mut engine, 1, 2, whole(1), None, None);
     assert_eq!(decide(&mut engine, &rules), ["bind p1->n0[0] p2->n1[0]"]);
+}
+
+/// Nothing but schedulers keeps pods apart that want the same port: where others bound them, they are there all the same.
+#[test]
+fn pods_that_are_found_on_one_port_are_believed() {
+    let rules = Rules::default();
+    let mut engine = engine(rules.clone(), &[node(1)]);
+    let open = |address: Option<&str>| {
+        let port = HostPort { protocol: Protocol::Tcp, port: 80, address: address.map(str::to_owned) };
+        PodShape { host_ports: vec![port], ..PodShape::default() }
+    };
+    for (id, address, on) in [(1, None, runs(0, &[])), (2, Some("10.0.0.1"), runs(0, &[])), (3, None, None)] {
+        gang(&mut engine, id, 0, 1);
+        pod(&mut engine, id, id, open(address), None, on);
+    }
+    for left in [1, 2] {
+        assert_eq!(decide(&mut engine, &rules), [""; 0], "p{left} has the port");
+        tell(&mut engine, Event::PodGone { pod: PodId(left) });
+    }
+    assert_eq!(decide(&mut engine, &rules), ["bind p3->n0[]"]);
 }
 
 #[test]

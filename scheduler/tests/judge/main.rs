@@ -161,7 +161,7 @@ struct Tally {
 }
 
 impl Tally {
-    async fn hear(&mut self, court: &mut Court<'_>, cluster: &Cluster, index: u64) {
+    async fn hear(&mut self, court: &mut Court<'_>, cluster: &Cluster, index: u64, alone: bool) {
         let mut dice = dice_of(cluster.seed, index);
         let names = cluster.names();
         let (pod, hearing) = loop {
@@ -173,6 +173,9 @@ impl Tally {
         };
         self.heard += 1;
         self.note(&hearing.judge);
+        if alone {
+            println!("berth: {}\njudge: {}\npod: {}", hearing.berth, hearing.judge, pod["spec"]);
+        }
         if hearing.agrees() {
             return;
         }
@@ -259,11 +262,11 @@ async fn they_say_the_same_of_every_pod() {
         let cluster = Cluster::new(batch);
         court.set_up(&cluster).await;
         match alone {
-            Some(index) => tally.hear(&mut court, &cluster, index).await,
+            Some(index) => tally.hear(&mut court, &cluster, index, true).await,
             None => {
                 for index in 0..PODS_PER_BATCH as u64 {
                     if goes_on(&tally) {
-                        tally.hear(&mut court, &cluster, index).await;
+                        tally.hear(&mut court, &cluster, index, false).await;
                     }
                 }
             }
