@@ -90,7 +90,8 @@ impl World {
             self.report(Source::Queue(name.clone()), problems);
         }
         self.queues = plan;
-        self.dirty.gangs.extend(self.members.keys().cloned());
+        // Also those without a pod of their own left, whose places are kept for successors.
+        self.dirty.gangs.extend(self.members.keys().chain(self.told.gangs.keys()).cloned());
         telling.queues = true;
     }
 

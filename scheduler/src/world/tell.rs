@@ -172,7 +172,6 @@ impl World {
 
     fn add_pod(&mut self, key: Key, wanted: Wanted, events: &mut Vec<Event>) {
         let Wanted { uid, spec, gang, bound, before } = wanted;
-        let external = bound.is_some() && !matches!(before.as_ref().map(|told| &told.at), Some(At::Seat { .. }));
         let evicted = before.as_ref().is_some_and(|told| told.evicted);
         let at = match self.place(&spec, bound, before.as_ref()) {
             Ok(at) => at,
@@ -187,7 +186,10 @@ impl World {
         let seat = match &at {
             At::Waits => None,
             At::Seat { stage, node, gpus } => {
-                if external {
+                // Its own place has been kept; another one, even on other GPUs of the same node, may be promised to somebody.
+                let had = before.as_ref().map(|told| &told.at);
+                let same = matches!(had, Some(At::Seat { node: its, gpus: were, .. }) if its == node && were == gpus);
+                if !same {
                     self.promises_fall(node, events);
                 }
                 let Some((id, _)) = self.told.nodes.get(node) else { return };
