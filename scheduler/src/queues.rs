@@ -92,6 +92,11 @@ impl Plan {
         }
     }
 
+    /// Can gangs wait in it?
+    pub(crate) fn is_leaf(&self, queue: QueueId) -> bool {
+        self.places.values().any(|place| *place == Lookup::Leaf(queue))
+    }
+
     /// The queue of a name.
     pub(crate) fn lookup(&self, name: &str) -> Lookup {
         self.places.get(name).copied().unwrap_or(Lookup::Unknown)

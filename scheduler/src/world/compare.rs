@@ -170,6 +170,7 @@ impl World {
         let first = members.iter().find(|(_, _, phase)| alive(*phase)).map(|(key, _, _)| *key);
         let Some(first) = first else {
             let kept = self.told.gangs.get(key).filter(|told| !told.ghosts.is_empty());
+            let kept = kept.filter(|told| self.queues.is_leaf(told.spec.queue));
             return (kept.map(|told| told.spec.clone()), Vec::new());
         };
         let group = key.object().map(|object| (object.clone(), self.group(&object)));
