@@ -141,14 +141,16 @@ impl Sim {
         };
         let of_queue = |pod: &&api::Stored| api::is_ours(pod) && api::label(pod, "berth.dev/queue") == queue;
         let all = self.api.all(Kind::Pod).map(|(_, pod)| pod).filter(of_queue).filter(holds);
-        let used: u64 = all.map(|pod| api::asks(pod)[0]).sum();
+        let all: Vec<&api::Stored> = all.collect();
+        let used: u64 = all.iter().map(|pod| api::asks(pod)[0]).sum();
         if used <= limit {
             return;
         }
         // What was decided before the limit was lowered is bound all the same.
         let lately = |entry: &api::Entry| entry.key == key && entry.at + BIND_MAX > self.now;
         let excused = self.is_excused(number, Kind::Queue, |entry| entry.key == key)
-            || self.api.log(Kind::Queue).iter().any(lately);
+            || self.api.log(Kind::Queue).iter().any(lately)
+            || all.iter().any(|pod| self.came_back_lately(api::node_of(pod)));
         if excused {
             return;
         }
@@ -156,6 +158,14 @@ impl Sim {
         let given_up = self.safety.given_up.entry(queue.clone()).or_default();
         assert!(*given_up >= more, "queue {queue} has {used} GPUs, its limit is {limit}, and it gave up {given_up}");
         *given_up -= more;
+    }
+
+    /// Pods of a node that is gone do not count; once it is back they do.
+    fn came_back_lately(&self, node: &str) -> bool {
+        let mut of_node = self.api.log(Kind::Node).iter().filter(|entry| entry.key.name == node).rev();
+        let since_it_was_gone = of_node.by_ref().take_while(|entry| !entry.gone).last().map(|entry| entry.at);
+        let was_gone = self.api.log(Kind::Node).iter().any(|entry| entry.key.name == node && entry.gone);
+        was_gone && since_it_was_gone.is_some_and(|at| at + BIND_MAX > self.now)
     }
 
     /// No gang has for long something, but not what it needs.
