@@ -172,7 +172,8 @@ pub struct LeaderElection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Binding {
-    /// Pods bound at the same time; no more than `clientConnection.writesInFlight`.
+    /// Pods bound at the same time; no more than `clientConnection.writesInFlight`, and better fewer: conditions and events are
+    /// written with what is left of these.
     #[schemars(range(min = 1, max = 1024), extend("x-unit" = "pods"))]
     pub workers: u32,
     /// For so long a pod may take to be bound, with its volumes and claims, all attempts included; no less than
@@ -362,7 +363,7 @@ impl Default for LeaderElection {
 impl Default for Binding {
     fn default() -> Self {
         Binding {
-            workers: 16,
+            workers: 48,
             timeout: Duration::from_secs(60),
             attempts: 5,
             initial_backoff: Duration::from_ms(500),

@@ -21,6 +21,9 @@ use super::load::{self, NAMESPACE, Work};
 /// No scheduler may take longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Nothing more comes when nothing has come for so long.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Clock ticks in a second, as /proc counts them; Linux has had no other number for decades.
 const TICKS: f64 = 100.0;
 
@@ -42,6 +45,7 @@ pub(crate) struct Run {
     pods: u32,
     first: Duration,
     all: Duration,
+    written: Duration,
     cpu: f64,
     api_cpu: f64,
     memory_mib: u64,
@@ -50,7 +54,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) const HEAD: &'static str =
-        "   who    work   pods/s  first s  all s  CPU s/1000  API server CPU s/1000  MiB  writes/pod";
+        "   who    work   pods/s  first s  all s  written s  CPU s/1000  API server CPU s/1000  MiB  writes/pod";
 
     pub(crate) fn per_second(&self) -> f64 {
         f64::from(self.pods) / self.all.as_secs_f64()
@@ -63,6 +67,7 @@ impl fmt::Display for Run {
         let per_thousand = 1000.0 / f64::from(self.pods);
         write!(out, "{who:<6} {work:<5} {:>7.0} ", self.per_second())?;
         write!(out, "{:>8.1} {:>6.1} ", self.first.as_secs_f64(), self.all.as_secs_f64())?;
+        write!(out, "{:>10.1} ", self.written.as_secs_f64())?;
         write!(out, "{:>11.2} {:>22.2} ", self.cpu * per_thousand, self.api_cpu * per_thousand)?;
         write!(out, "{:>4} {:>11.2}", self.memory_mib, self.writes / f64::from(self.pods))
     }
@@ -75,23 +80,25 @@ pub(crate) async fn run(who: Who, work: Work, options: &Options) -> anyhow::Resu
     let scheduler = (who == Who::Berth).then_some("berth");
     let pods = load::create(&plane, work, options, scheduler).await?;
     let client = plane.client()?;
-    let watch = watch(&client).await?;
+    let version = version(&client).await?;
     let before = writes(&client).await?;
     let api_server = plane.pids()[&Part::ApiServer];
     let api_before = cpu(api_server)?;
     let begun = Instant::now();
     let mut process = start(who, &plane).await?;
     let pid = process.as_ref().map_or_else(|| plane.pids()[&Part::Scheduler], Child::id);
-    let (first, all) = timeout(PATIENCE, bound(watch, pods, begun)).await.context("not all pods were bound")??;
+    let (first, all) =
+        timeout(PATIENCE, bound(&client, version, pods, begun)).await.context("not all pods were bound")??;
     // Events and conditions may still be on their way.
-    let written = quiet(&client).await?;
+    let (writes_after, at) = quiet(&client).await?;
+    let written = at - begun;
     let (cpu, api_cpu) = (cpu(pid)?, cpu(api_server)? - api_before);
     let memory_mib = memory_mib(pid)?;
     if let Some(process) = &mut process {
         process.kill()?;
         process.wait()?;
     }
-    Ok(Run { who, work, pods, first, all, cpu, api_cpu, memory_mib, writes: written - before })
+    Ok(Run { who, work, pods, first, all, written, cpu, api_cpu, memory_mib, writes: writes_after - before })
 }
 
 async fn start(who: Who, plane: &ControlPlane) -> anyhow::Result<Option<Child>> {
@@ -122,29 +129,47 @@ async fn start(who: Who, plane: &ControlPlane) -> anyhow::Result<Option<Child>> 
     Ok(Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?))
 }
 
-/// A watch of the pods from now on.
-async fn watch(client: &Client) -> anyhow::Result<Body> {
+/// The version of the pods as they are now.
+async fn version(client: &Client) -> anyhow::Result<String> {
     let list = Request::get(format!("/api/v1/namespaces/{NAMESPACE}/pods?limit=1")).body(Vec::new())?;
     let list: serde_json::Value = client.request(list).await?;
-    let version = list["metadata"]["resourceVersion"].as_str().context("a list has a version")?;
+    Ok(list["metadata"]["resourceVersion"].as_str().context("a list has a version")?.to_owned())
+}
+
+/// A watch of the pods from a version on.
+async fn watch(client: &Client, version: &str) -> anyhow::Result<Body> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods?watch=1&resourceVersion={version}");
     let request = Request::get(path).header("accept-encoding", "identity").body(Body::empty())?;
-    Ok(client.send(request).await?.into_body())
+    let answer = client.send(request).await?;
+    anyhow::ensure!(answer.status().is_success(), "watching pods from {version}: {}", answer.status());
+    Ok(answer.into_body())
 }
 
 /// When the first and the last pod was seen bound. Lines are searched and not parsed: watching must cost next to nothing. A pod's
 /// name is counted once.
-async fn bound(mut watch: Body, pods: u32, begun: Instant) -> anyhow::Result<(Duration, Duration)> {
+async fn bound(
+    client: &Client,
+    mut version: String,
+    pods: u32,
+    begun: Instant,
+) -> anyhow::Result<(Duration, Duration)> {
     let (mut rest, mut names, mut first) = (Vec::new(), std::collections::BTreeSet::new(), None);
+    let mut seen = watch(client, &version).await?;
     while names.len() < pods as usize {
-        let frame = watch.frame().await.context("the watch has ended")??;
-        rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        let Some(frame) = seen.frame().await else {
+            // The API server ends watches that fall behind; this one goes on where it was.
+            rest.clear();
+            seen = watch(client, &version).await?;
+            continue;
+        };
+        rest.extend_from_slice(frame?.data_ref().map_or(&[][..], |data| data));
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
+            let field = |name: &str| Some(line.split(name).nth(1)?.split('"').next()?.to_owned());
+            version = field("\"resourceVersion\":\"").unwrap_or(version);
             if line.contains("\"nodeName\":\"") {
-                let name = line.split("\"name\":\"").nth(1).and_then(|rest| rest.split('"').next());
-                names.insert(name.unwrap_or_default().to_owned());
+                names.insert(field("\"name\":\"").unwrap_or_default());
                 first.get_or_insert_with(|| begun.elapsed());
             }
         }
@@ -152,18 +177,19 @@ async fn bound(mut watch: Body, pods: u32, begun: Instant) -> anyhow::Result<(Du
     Ok((first.unwrap_or_default(), begun.elapsed()))
 }
 
-/// Waits until no more is written, and says how much has been.
-async fn quiet(client: &Client) -> anyhow::Result<f64> {
-    let mut last = writes(client).await?;
-    loop {
+/// Waits until no more is written, and says how much has been, and since when.
+async fn quiet(client: &Client) -> anyhow::Result<(f64, Instant)> {
+    let mut last = (writes(client).await?, Instant::now());
+    while last.1.elapsed() < QUIET {
         // There is no event for "nothing more".
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(QUIET / 10).await;
         let now = writes(client).await?;
-        if now - last < 3.0 {
-            return Ok(now);
+        // The API server's own few writes do not count.
+        if now - last.0 >= 3.0 {
+            last = (now, Instant::now());
         }
-        last = now;
     }
+    Ok(last)
 }
 
 /// Requests that change something, as the API server counts them; its own leases left out.
