@@ -264,7 +264,7 @@ impl Driver {
     pub fn wake(&self) -> Option<Timestamp> {
         let cycle = self.decides().then(|| self.last_cycle.plus(TICK_MS));
         let due = self.due.first().map(|(at, _)| *at);
-        cycle.into_iter().chain(due).min()
+        cycle.into_iter().chain(due).chain(self.calls.wake()).min()
     }
 
     fn decides(&self) -> bool {
@@ -304,7 +304,7 @@ impl Driver {
         }
         let (world, bindings, evictions) = (&self.world, &mut self.bindings, &self.evictions);
         let (verdicts, due, now) = (&mut self.verdicts, &mut self.due, self.now);
-        self.calls.start(|id, call| match call {
+        self.calls.start(now, |id, call| match call {
             Call::Bind { pod, uid, node } => {
                 let wanted = bind::is_wanted(world, bindings, id, pod, uid, node);
                 // Who is left to be looked after has no call that brings it about.
@@ -318,7 +318,7 @@ impl Driver {
             Call::PodStatus { pod, uid, .. } => {
                 let waits = world.doing(pod, uid) == Some(Doing::Waits) && world.booked(pod).is_none();
                 if !waits {
-                    verdicts.forget(pod);
+                    verdicts.forget(pod, uid);
                 }
                 waits
             }
@@ -422,6 +422,9 @@ impl Driver {
     /// A call is over. What follows from it is started by the next [`Driver::step`] or [`Driver::start_calls`].
     pub fn finished(&mut self, id: CallId, outcome: Outcome, now: Timestamp) {
         self.now = now;
+        if matches!(outcome, Outcome::Unreachable { .. }) {
+            return self.not_sent(id, now);
+        }
         match self.calls.finish(id) {
             None => {}
             Some(Call::Bind { pod, node, .. }) => self.bind_answered(&pod, id, &node, outcome, now),
@@ -438,6 +441,19 @@ impl Driver {
                 self.queue_not_written(&queue)
             }
             Some(Call::GroupStatus { .. } | Call::QueueStatus { .. }) => {}
+        }
+    }
+
+    /// There is no API server to talk to: nothing has happened, and the call is tried again when there is one.
+    fn not_sent(&mut self, id: CallId, now: Timestamp) {
+        let call = self.calls.put_back(id, now);
+        if let Some(Call::Bind { pod, .. }) = call
+            && let Some(binding) = self.bindings.get_mut(pod)
+        {
+            binding.was_not_sent(id);
+        }
+        if self.stops {
+            self.calls.drop_queued();
         }
     }
 

@@ -321,7 +321,10 @@ impl Live {
         let (name, object) = (call.name(), call.object());
         match &outcome {
             Outcome::Done(_) => trace!(call = name, object = %object, "Done"),
-            Outcome::Refused { message } | Outcome::Unknown { message } | Outcome::Busy { message, .. } => {
+            Outcome::Refused { message }
+            | Outcome::Unreachable { message }
+            | Outcome::Unknown { message }
+            | Outcome::Busy { message, .. } => {
                 warn!(call = name, outcome = outcome.name(), object = %object, err = message, "A call has failed");
             }
             other => info!(call = name, outcome = other.name(), object = %object, "A call came too late"),
@@ -430,7 +433,7 @@ fn ended(outcome: &Outcome) -> metrics::Outcome {
         Outcome::Conflict => metrics::Outcome::Conflict,
         Outcome::Busy { .. } => metrics::Outcome::Throttled,
         Outcome::Refused { .. } => metrics::Outcome::Refused,
-        Outcome::Unknown { .. } => metrics::Outcome::Failed,
+        Outcome::Unreachable { .. } | Outcome::Unknown { .. } => metrics::Outcome::Failed,
     }
 }
 

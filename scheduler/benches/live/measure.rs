@@ -85,8 +85,8 @@ pub(crate) async fn run(who: Who, work: Work, options: &Options) -> anyhow::Resu
     let api_server = plane.pids()[&Part::ApiServer];
     let api_before = cpu(api_server)?;
     let begun = Instant::now();
-    let mut process = start(who, &plane).await?;
-    let pid = process.as_ref().map_or_else(|| plane.pids()[&Part::Scheduler], Child::id);
+    let process = start(who, &plane).await?;
+    let pid = process.as_ref().map_or_else(|| plane.pids()[&Part::Scheduler], |process| process.0.id());
     let (first, all) =
         timeout(PATIENCE, bound(&client, version, pods, begun)).await.context("not all pods were bound")??;
     // Events and conditions may still be on their way.
@@ -94,14 +94,21 @@ pub(crate) async fn run(who: Who, work: Work, options: &Options) -> anyhow::Resu
     let written = at - begun;
     let (cpu, api_cpu) = (cpu(pid)?, cpu(api_server)? - api_before);
     let memory_mib = memory_mib(pid)?;
-    if let Some(process) = &mut process {
-        process.kill()?;
-        process.wait()?;
-    }
+    drop(process);
     Ok(Run { who, work, pods, first, all, written, cpu, api_cpu, memory_mib, writes: writes_after - before })
 }
 
-async fn start(who: Who, plane: &ControlPlane) -> anyhow::Result<Option<Child>> {
+/// A scheduler, which ends with whoever measures it.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+async fn start(who: Who, plane: &ControlPlane) -> anyhow::Result<Option<Process>> {
     let mut command = match who {
         Who::Kube => {
             plane.restart(Part::Scheduler).await?;
@@ -126,7 +133,7 @@ async fn start(who: Who, plane: &ControlPlane) -> anyhow::Result<Option<Child>> 
         }
     };
     let log = fs::File::create(plane.folder().join("scheduler.log"))?;
-    Ok(Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?))
+    Ok(Some(Process(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?)))
 }
 
 /// The version of the pods as they are now.

@@ -61,6 +61,13 @@ impl Binding {
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }
+
+    /// Its call waits again, as if it had not been tried.
+    pub(super) fn was_not_sent(&mut self, id: CallId) {
+        if self.state == State::UnderWay(id) {
+            (self.state, self.attempts) = (State::Queued(id), self.attempts.saturating_sub(1));
+        }
+    }
 }
 
 /// Is the call still to be made: has the engine the pod there, is it still unbound, and does the node still take it? The binding
@@ -178,6 +185,7 @@ impl Driver {
                 binding.last = "the pod is not as it was".to_owned();
                 self.read_pod(pod);
             }
+            Outcome::Unreachable { .. } => {} // its call waits again
             Outcome::Unknown { message } => {
                 binding.last = message;
                 binding.uncertain_until = now.plus(self.settings.request_timeout);

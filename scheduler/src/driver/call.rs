@@ -133,6 +133,11 @@ pub enum Outcome {
         /// What the server said.
         message: String,
     },
+    /// It was never sent: there was no connection to the API server.
+    Unreachable {
+        /// What was seen.
+        message: String,
+    },
     /// No answer, or an error of the server's own: it may have had its effect, now or a little later.
     Unknown {
         /// What was seen.
@@ -179,6 +184,7 @@ impl Outcome {
             Outcome::Conflict => "conflict",
             Outcome::Busy { .. } => "busy",
             Outcome::Refused { .. } => "refused",
+            Outcome::Unreachable { .. } => "unreachable",
             Outcome::Unknown { .. } => "unknown",
         }
     }

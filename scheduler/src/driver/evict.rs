@@ -122,6 +122,7 @@ impl Driver {
                 self.observe(Change::Deleted { key: pod.clone(), uid });
             }
             Outcome::Refused { .. } => self.stays(pod, now),
+            Outcome::Unreachable { .. } => {} // its call waits again
             // A budget that does not allow it yet, or no clear answer: asking twice does no harm, for it is about one uid.
             Outcome::Busy { .. } | Outcome::Conflict | Outcome::Unknown { .. } => {
                 let least = if let Outcome::Busy { after_ms, .. } = outcome { after_ms } else { 0 };

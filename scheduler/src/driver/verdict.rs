@@ -58,8 +58,10 @@ impl Verdicts {
     }
 
     /// What was to be said has not been.
-    pub(super) fn forget(&mut self, pod: &Key) {
-        self.0.remove(pod);
+    pub(super) fn forget(&mut self, pod: &Key, uid: &str) {
+        if self.0.get(pod).is_some_and(|said| said.uid == uid) {
+            self.0.remove(pod);
+        }
     }
 }
 

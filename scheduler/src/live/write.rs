@@ -1,5 +1,6 @@
 //! Calls as requests to the API server. Owns their form, and which answers mean what; nothing is tried again here.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ impl Writer {
     async fn answer(&self, call: &Call, request: Request<Body>) -> Outcome {
         let answer = match self.client.send(request).await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::Unknown { message: error.to_string() },
+            Err(error) if was_not_sent(&error) => return Outcome::Unreachable { message: in_full(&error) },
+            Err(error) => return Outcome::Unknown { message: in_full(&error) },
         };
         let (head, body) = answer.into_parts();
         // Read to its end even where nobody looks at it, or the connection could not be used again.
@@ -157,6 +159,18 @@ impl Writer {
     }
 }
 
+/// Was there no connection that the request could have gone by?
+fn was_not_sent(error: &kube::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |cause| (*cause).source());
+    causes.filter_map(|cause| cause.downcast_ref::<hyper_util::client::legacy::Error>()).any(|error| error.is_connect())
+}
+
+/// An error and what led to it; its own words tell the first cause already.
+fn in_full(error: &kube::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source()).skip(1);
+    causes.fold(error.to_string(), |all, cause| format!("{all}: {cause}"))
+}
+
 /// Events about objects without a namespace are kept in `default`.
 fn namespace_of(object: &Key) -> &str {
     if object.namespace.is_empty() { "default" } else { &object.namespace }
@@ -221,4 +235,41 @@ fn message(body: &str) -> String {
     let said = serde_json::from_str::<Value>(body).ok();
     let said = said.and_then(|json| json.get("message").and_then(Value::as_str).map(str::to_owned));
     said.unwrap_or_else(|| body.chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answer_from(port: u16) -> Outcome {
+        let mut config = kube::Config::new(format!("http://127.0.0.1:{port}").parse().expect("an address"));
+        config.proxy_url = None;
+        let (_, leadership) = watch::channel(Leadership::Leads { until: Instant::now() + Duration::from_secs(60) });
+        let writer = Writer {
+            client: Client::try_from(config).expect("a client"),
+            leadership,
+            timeout: Duration::from_secs(10),
+            scheduler: "berth".to_owned(),
+            identity: "test".to_owned(),
+        };
+        let pod = Key { kind: Kind::Pod, namespace: "lab".into(), name: "a".into() };
+        writer.send(&Call::Bind { pod, uid: "1".into(), node: "n".into() }).await
+    }
+
+    #[tokio::test]
+    async fn a_request_that_could_not_be_sent_had_no_effect_and_any_other_may_have() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let hang_up = async {
+            let (mut taken, _) = listener.accept().await.expect("a connection");
+            tokio::io::AsyncReadExt::read(&mut taken, &mut [0; 64]).await.expect("a request");
+        };
+        let (hung_up, ()) = tokio::join!(answer_from(port), hang_up);
+        assert!(matches!(hung_up, Outcome::Unknown { .. }), "{hung_up:?}");
+        drop(listener);
+        match answer_from(port).await {
+            Outcome::Unreachable { message } => assert!(message.contains("refused"), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

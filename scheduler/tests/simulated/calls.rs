@@ -44,6 +44,10 @@ impl Sim {
         let Mix { busy, error, unanswered, torn, call_ms, .. } = self.mix.clone();
         let (soon, later) = (self.now + self.dice.between(1, call_ms), self.now + self.dice.between(1, TIMEOUT));
         let out = self.now < self.outage_until;
+        if out && self.dice.permille(400) {
+            let message = "connection refused".into();
+            return self.answer(number, soon, Outcome::Unreachable { message });
+        }
         if out && self.dice.permille(950) {
             fate = self.dice.between(0, busy + error + 2);
         }
