@@ -74,33 +74,39 @@ pub enum TieBreak {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RuleOverrides {
     /// Which gangs of equal priority are served first.
+    #[schemars(extend("x-reload" = true))]
     pub first_served: Option<FirstServed>,
     /// Which victims of equal priority are taken first.
+    #[schemars(extend("x-reload" = true))]
     pub victims: Option<VictimOrder>,
     /// Do victims for which there is still room keep their place, once the claimant has its own?
+    #[schemars(extend("x-reload" = true))]
     pub reprieve: Option<bool>,
     /// May pods that nothing creates anew be moved? They would be gone for good.
+    #[schemars(extend("x-reload" = true))]
     pub move_bare_pods: Option<bool>,
     /// May pods that only prefer a topology run outside of it?
+    #[schemars(extend("x-reload" = true))]
     pub leave_preferred_topology: Option<bool>,
     /// What happens to those who wait while others pass them.
     pub waiting: WaitingOverrides,
     /// When a gang counts as below its minimum.
+    #[schemars(extend("x-reload" = true))]
     pub stale_test: Option<StaleTest>,
     /// For how long a gang may be below its minimum, where it does not say so itself; then it is stopped.
-    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "720h"))]
+    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "720h", "x-reload" = true))]
     pub stale_grace: Option<Lasting>,
     /// For how long the pods of a gang may take to start together, where it does not say so itself; then those that have a
     /// place lose it and the gang waits again.
-    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "720h"))]
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "720h", "x-reload" = true))]
     pub start_timeout: Option<Lasting>,
     /// What an eviction costs beside lost work: the time to start again.
-    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "24h"))]
+    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "24h", "x-reload" = true))]
     pub restart_cost: Option<Duration>,
     /// Does what a queue used of late count against its share?
     pub usage: UsageOverrides,
     /// How much work one cycle may do, in places tried; what is cut off is told.
-    #[schemars(range(min = 1_000, max = 1_000_000_000), extend("x-unit" = "places"))]
+    #[schemars(range(min = 1_000, max = 1_000_000_000), extend("x-unit" = "places", "x-reload" = true))]
     pub steps_per_cycle: Option<u32>,
 }
 
@@ -109,14 +115,16 @@ pub struct RuleOverrides {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WaitingOverrides {
     /// May others pass it? The other fields count with `reserve` only.
+    #[schemars(extend("x-reload" = true))]
     pub mode: Option<WaitingMode>,
     /// Does it get a dated reservation at once, where it is known when others end?
+    #[schemars(extend("x-reload" = true))]
     pub dated: Option<bool>,
     /// Nobody is passed for longer than this, counted from when it was first passed over.
-    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "720h"))]
+    #[schemars(extend("x-minimum" = "0s", "x-maximum" = "720h", "x-reload" = true))]
     pub passed_over_max: Option<Duration>,
     /// Nor while more pods than this leave their places.
-    #[schemars(range(min = 0, max = 1_000_000), extend("x-unit" = "pods"))]
+    #[schemars(range(min = 0, max = 1_000_000), extend("x-unit" = "pods", "x-reload" = true))]
     pub departures_max: Option<u32>,
 }
 
@@ -135,13 +143,14 @@ pub enum WaitingMode {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct UsageOverrides {
     /// Does it? The other fields count only then.
+    #[schemars(extend("x-reload" = true))]
     pub enabled: Option<bool>,
     /// After so long half of it is forgotten.
-    #[schemars(extend("x-minimum" = "1m", "x-maximum" = "8760h"))]
+    #[schemars(extend("x-minimum" = "1m", "x-maximum" = "8760h", "x-reload" = true))]
     pub half_life: Option<Duration>,
     /// How much it counts. With 1, a queue that used none of late counts twice, beside one that used all its weight entitles
     /// it to.
-    #[schemars(extend("x-minimum" = "0", "x-maximum" = "100"))]
+    #[schemars(extend("x-minimum" = "0", "x-maximum" = "100", "x-reload" = true))]
     pub factor: Option<Factor>,
 }
 

@@ -16,10 +16,10 @@ mod volumes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_config::SchedulerConfiguration;
-use berth_config::rules::engine_config;
+use berth_config::rules::{PolicySet, engine_config};
 use berth_engine::decision::EvictCause;
 use berth_engine::gang::Stage;
-use berth_engine::{Decision, Engine, Event, GangId, PodId, Timestamp};
+use berth_engine::{Decision, Engine, Event, GangId, PodId, Rules, Timestamp};
 
 pub use call::{ApiEvent, Call, CallId, Condition, Outcome, PodStatus};
 
@@ -73,6 +73,9 @@ pub struct Driver {
     facts: Vec<Fact>,
     recorder: Option<Recorder>,
     settings: Settings,
+    policy_set: PolicySet,
+    /// Those the engine is to have from the next turn on.
+    rules: Rules,
 }
 
 /// What of the configuration matters here, in ms.
@@ -147,9 +150,12 @@ impl Driver {
     pub fn new(configuration: &SchedulerConfiguration, kinds: impl IntoIterator<Item = Kind>) -> Self {
         let binding = &configuration.binding;
         let in_flight = configuration.client_connection.writes_in_flight;
+        let engine = Engine::new(engine_config(configuration));
         Driver {
             world: World::new(configuration),
-            engine: Engine::new(engine_config(configuration)),
+            policy_set: configuration.policy_set,
+            rules: engine.rules().clone(),
+            engine,
             calls: Calls::new(binding.workers as usize, in_flight as usize),
             bindings: BTreeMap::new(),
             evictions: BTreeMap::new(),
@@ -176,6 +182,9 @@ impl Driver {
     pub fn reconfigure(&mut self, configuration: &SchedulerConfiguration) {
         self.settings = Settings::of(configuration);
         self.world.reconfigure(configuration);
+        // Another set of rules needs a restart; the differences from the one at the start do not.
+        let configuration = SchedulerConfiguration { policy_set: self.policy_set, ..configuration.clone() };
+        self.rules = engine_config(&configuration).rules;
     }
 
     /// From now on everything the engine is told and decides is written down. To be called before anything else, since a
@@ -328,6 +337,10 @@ impl Driver {
 
     /// What watches have said becomes known to the engine.
     fn absorb(&mut self, now: Timestamp) {
+        if self.rules != *self.engine.rules() {
+            let rules = Box::new(self.rules.clone());
+            self.tell(Event::RulesSet { rules }, now);
+        }
         for event in self.world.events() {
             let restored = self.usage_of(&event);
             self.tell(event, now);

@@ -21,7 +21,7 @@ use crate::state::{Pod, State, Whereabouts};
 use crate::units::{GangId, PodId, QueueId, Timestamp};
 use crate::why;
 
-/// How an engine decides; fixed for its life.
+/// How an engine decides; fixed for its life, but for the rules ([`Event::RulesSet`]).
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Orders the nodes a pod fits on.
@@ -92,6 +92,11 @@ impl Engine {
         &self.state.cluster
     }
 
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// How many gangs wait with something that could be placed, as of the last cycle.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
@@ -109,6 +114,7 @@ impl Engine {
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), EventError> {
         self.count_usage(now);
         match event {
+            Event::RulesSet { rules } => self.set_rules(*rules, now),
             Event::UsageRestored { queue, amount_ms, at } => {
                 self.known_queue(queue)?;
                 if let Some(usage) = &mut self.state.usage {
@@ -243,6 +249,21 @@ impl Engine {
     /// What was written down since the last call, a line per step.
     pub fn take_trace(&mut self) -> Vec<String> {
         self.report.take_trace()
+    }
+
+    /// Whatever was worked out by the old rules is worked out anew.
+    fn set_rules(&mut self, rules: Rules, now: Timestamp) {
+        let usage = self.state.usage.take();
+        self.state.usage = rules.usage.map(|rule| match usage {
+            Some(usage) => usage.under(rule, now),
+            None => UsageBook::new(rule),
+        });
+        self.rules = rules;
+        self.state.queues.all_stale();
+        self.reservations.forget_all();
+        for gang in self.state.gangs.keys() {
+            self.waiting.changed(*gang);
+        }
     }
 
     fn set_queue(&mut self, queue: QueueId, spec: QueueSpec) -> Result<(), EventError> {

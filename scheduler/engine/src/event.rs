@@ -7,6 +7,7 @@ use crate::cluster::{GpuRequest, NodeSpec, PodSpec};
 use crate::filter::volumes::VolumeTerms;
 use crate::gang::GangSpec;
 use crate::queue::QueueSpec;
+use crate::rules::Rules;
 use crate::state::Budget;
 use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
 
@@ -19,6 +20,11 @@ use crate::units::{GangId, NodeId, PodId, QueueId, Timestamp};
     serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
 )]
 pub enum Event {
+    /// Other rules hold from now on, for those who wait and for those who run.
+    RulesSet {
+        /// All of them.
+        rules: Box<Rules>,
+    },
     /// A node joined, empty.
     NodeAdded {
         /// Chosen by the driver, unique among the present nodes.

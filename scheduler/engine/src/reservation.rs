@@ -47,6 +47,11 @@ impl Reservations {
         self.known.get(&gang)
     }
 
+    /// Nothing is reserved any longer.
+    pub(crate) fn forget_all(&mut self) {
+        self.known.clear();
+    }
+
     /// A pass begins: nothing is in force yet, and what is out of date is forgotten.
     pub(crate) fn begin(&mut self, state: &State, now: Timestamp) {
         self.in_force.clear();

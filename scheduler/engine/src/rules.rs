@@ -7,6 +7,11 @@ use crate::victims::Action;
 
 /// A set of choices.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct Rules {
     /// Which gangs of equal priority go first.
     pub first: FirstServed,
@@ -37,6 +42,7 @@ pub struct Rules {
 
 /// Which gangs of equal priority are served first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum FirstServed {
     /// Those that have started and lost what they need, then those that have not started, then the rest.
     Damaged,
@@ -46,6 +52,7 @@ pub enum FirstServed {
 
 /// Which victims of equal priority go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum VictimOrder {
     /// What is above a minimum, then the youngest.
     Youngest,
@@ -55,6 +62,7 @@ pub enum VictimOrder {
 
 /// When a gang that holds something counts as below its minimum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 pub enum StaleTest {
     /// When the tree as a whole is not satisfied by the pods that hold something.
     WholeTree,
@@ -73,6 +81,11 @@ pub enum ClaimantPlaced {
 
 /// What happens to a gang that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)
+)]
 pub enum WaitingRule {
     /// Others pass it freely.
     Skip,

@@ -1,6 +1,7 @@
 //! Everybody else: users and their controllers, kubelets, whoever runs the nodes, and a neighbour with a scheduler of its own.
 //! They change objects as they do in a cluster; none of them knows of Berth.
 
+use berth_config::rules::{FirstServed, VictimOrder, WaitingMode};
 use berth_config::scheduler::GroupConvention;
 use berth_scheduler::{Key, Kind};
 use serde_json::{Value, json};
@@ -106,6 +107,7 @@ impl Sim {
             mix.outage,
             mix.refusal,
             mix.budget,
+            mix.rules,
         ];
         let mut at = self.dice.between(0, weights.iter().sum());
         let what = weights.iter().position(|weight| {
@@ -133,10 +135,25 @@ impl Sim {
                     self.refused.insert(key, for_a_while);
                 }
             }
-            _ => {
+            10 => {
                 self.budget_until = self.now + self.dice.between(1_000, 300_000);
                 self.say(|| "a budget lets nobody be evicted for a while".into());
             }
+            _ => self.change_rules(),
+        }
+    }
+
+    /// The file of the configuration changes.
+    fn change_rules(&mut self) {
+        let rules = &mut self.configuration.rules;
+        rules.waiting.mode = self.dice.pick(&[WaitingMode::Skip, WaitingMode::Reserve]);
+        rules.first_served = self.dice.pick(&[FirstServed::Damaged, FirstServed::BelowMinimum]);
+        rules.victims = self.dice.pick(&[VictimOrder::Youngest, VictimOrder::LeastLoss]);
+        let what = format!("rules: {:?}, {:?}, {:?}", rules.waiting.mode, rules.first_served, rules.victims);
+        self.say(|| what);
+        if let Some(driver) = &mut self.driver {
+            driver.reconfigure(&self.configuration);
+            self.news();
         }
     }
 

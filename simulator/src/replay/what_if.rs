@@ -193,6 +193,8 @@ impl Player {
             }
             // What became of decisions that may not be made this time.
             Event::NominationExpired { .. } | Event::PodStuck { .. } | Event::BindFailed { .. } => {}
+            // The other configuration holds all the time.
+            Event::RulesSet { .. } => {}
             other => drop(self.apply(other, at)),
         }
     }

@@ -103,6 +103,11 @@ fn scale(value: u128, numerator: u128, denominator: u128) -> u128 {
 
 /// How usage of late moves a queue's share of what nobody deserves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "camelCase", deny_unknown_fields)
+)]
 pub struct UsageRule {
     /// After so long half of it is forgotten, ms.
     pub half_life_ms: u64,
@@ -121,6 +126,16 @@ pub(crate) struct UsageBook {
 impl UsageBook {
     pub(crate) fn new(rule: UsageRule) -> Self {
         UsageBook { rule, queues: BTreeMap::new() }
+    }
+
+    /// The same usage under another rule: what was counted so far goes on from what it came to.
+    pub(crate) fn under(self, rule: UsageRule, now: Timestamp) -> Self {
+        let resumed = |usage: DecayedUsage| DecayedUsage::resume(rule.half_life_ms, now, usage.amount_ms());
+        let queues = match rule.half_life_ms == self.rule.half_life_ms {
+            true => self.queues,
+            false => self.queues.into_iter().map(|(queue, usage)| (queue, resumed(usage))).collect(),
+        };
+        UsageBook { rule, queues }
     }
 
     /// Counts what queues have held until now; called before anything changes.
@@ -164,6 +179,19 @@ mod tests {
         let mut usage = DecayedUsage::new(half_life_ms, Timestamp(0));
         steps.iter().for_each(|&(now, held)| usage.advance(Timestamp(now), held));
         usage
+    }
+
+    #[test]
+    fn another_rule_goes_on_from_what_was_used() {
+        let (id, now) = (QueueId(1), Timestamp(3 * HOUR));
+        let rule = |half_life_ms| UsageRule { half_life_ms, factor_milli: 1000 };
+        let mut book = UsageBook::new(rule(HOUR));
+        book.restore(id, Timestamp(HOUR), now, 1_000_000);
+        assert_eq!(book.of(id) / 1000, 249, "two half-lives have passed, and what is read is never too much");
+        let mut longer = book.clone().under(rule(24 * HOUR), now);
+        assert!(book.of(id) - longer.of(id) <= 3);
+        longer.queues.values_mut().for_each(|usage| usage.advance(Timestamp(27 * HOUR), 0));
+        assert_eq!(longer.of(id) / 1000, 124, "and it is forgotten by the new rule from now on");
     }
 
     #[test]
