@@ -58,7 +58,18 @@ impl Store {
         }
     }
 
-    fn applied(&mut self, object: Object) {
+    /// The API server has said yes to a binding: what it shows of the pod may be older for a while.
+    pub(crate) fn bound(&mut self, key: &Key, uid: &str, node: &str) {
+        let known = self.objects.get_mut(key).filter(|known| known.uid == uid);
+        if let Some(Body::Pod(pod)) = known.map(|known| &mut known.body)
+            && pod.spec.node_name.is_empty()
+        {
+            node.clone_into(&mut pod.spec.node_name);
+            self.changed.insert(key.clone());
+        }
+    }
+
+    fn applied(&mut self, mut object: Object) {
         if !object.uid.is_empty() && self.buried.contains(&object.uid) {
             return;
         }
@@ -70,6 +81,9 @@ impl Store {
         });
         if older {
             return;
+        }
+        if let Some(known) = self.objects.get(&object.key) {
+            stays_bound(known, &mut object);
         }
         let same = self.objects.get(&object.key).is_some_and(|known| says_the_same(known, &object));
         if !same {
@@ -111,6 +125,16 @@ impl Store {
     }
 }
 
+/// A pod is never unbound: one that is shown without its node is shown as it was before.
+fn stays_bound(known: &Object, new: &mut Object) {
+    if let (Body::Pod(known), Body::Pod(pod)) = (&known.body, &mut new.body)
+        && pod.spec.node_name.is_empty()
+        && known.metadata.uid == pod.metadata.uid
+    {
+        known.spec.node_name.clone_into(&mut pod.spec.node_name);
+    }
+}
+
 /// Has only the status changed, which we write ourselves, of an object whose status means nothing to us?
 fn says_the_same(known: &Object, new: &Object) -> bool {
     known.uid == new.uid
@@ -132,6 +156,28 @@ mod tests {
     fn node(name: &str, uid: &str, version: &str) -> Object {
         let meta = serde_json::json!({ "name": name, "uid": uid, "resourceVersion": version });
         read(Kind::Node, serde_json::json!({ "metadata": meta }))
+    }
+
+    #[test]
+    fn a_pod_that_was_bound_stays_bound_whatever_is_shown_late() {
+        let mut store = Store::default();
+        let key = Key { kind: Kind::Pod, namespace: "lab".into(), name: "a".into() };
+        let pod = |uid: &str, version: &str| {
+            let meta = serde_json::json!({ "name": "a", "namespace": "lab", "uid": uid, "resourceVersion": version });
+            Change::Applied(read(Kind::Pod, serde_json::json!({ "metadata": meta, "spec": {} })))
+        };
+        let node = |store: &Store| {
+            let pod = store.get(&key).and_then(|object| object.body.as_pod());
+            pod.map(|pod| pod.spec.node_name.clone())
+        };
+        store.apply(pod("u1", "1"));
+        store.bound(&key, "u0", "n");
+        assert_eq!(node(&store).as_deref(), Some(""), "another pod of that name was bound");
+        store.bound(&key, "u1", "n");
+        store.apply(pod("u1", "2"));
+        assert_eq!(node(&store).as_deref(), Some("n"));
+        store.apply(pod("u2", "3"));
+        assert_eq!(node(&store).as_deref(), Some(""), "its successor is another pod");
     }
 
     #[test]

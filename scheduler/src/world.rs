@@ -179,6 +179,11 @@ impl World {
         self.store.apply(change);
     }
 
+    /// Takes note of a binding the API server has said yes to.
+    pub(crate) fn was_bound(&mut self, pod: &Key, uid: &str, node: &str) {
+        self.store.bound(pod, uid, node);
+    }
+
     /// What the engine has to be told, in this order, to know what the watches have said so far.
     pub fn events(&mut self) -> Vec<Event> {
         self.look();

@@ -170,6 +170,7 @@ impl Driver {
         match outcome {
             Outcome::Done(_) if binding.node == node => {
                 binding.state = State::Done;
+                self.world.was_bound(pod, &binding.uid, node);
                 self.due.insert((now.plus(self.settings.bind_timeout), Due::Bind(pod.clone())));
                 self.announce(pod, node, now);
                 self.eviction_is_decided(pod, true, now);
