@@ -197,13 +197,13 @@ nominations: {expiry: 1h}
 cycle: {settle: 1ms, maxDelay: 1s, maxEvents: 5}
 queues: {defaultQueue: other, unknownQueue: use-default}
 journal: {rotateSize: 1Gi, keepFiles: 2}
+rules: {reprieve: true, waiting: {mode: skip}, staleGrace: 1m, stepsPerCycle: 5000}
 ";
     assert_eq!(needs_restart(&base, &with(live)), Vec::<String>::new());
     let fixed = "\
 schedulerName: other
 policySet: kai
 placement: {seed: 1}
-rules: {reprieve: true, waiting: {mode: skip}}
 queues: {podLabels: [a]}
 groups: {accept: [kai]}
 topologies: []
@@ -218,8 +218,6 @@ journal: {path: /j}
         "schedulerName",
         "policySet",
         "placement.seed",
-        "rules.reprieve",
-        "rules.waiting.mode",
         "queues.podLabels",
         "groups.accept",
         "topologies",

@@ -49,7 +49,7 @@ pub(super) struct Wanted {
     /// Where watches say that it is.
     pub(super) bound: Option<(Stage, String)>,
     /// What was told of it before, for what the watches do not say.
-    pub(super) before: Option<ToldPod>,
+    pub(super) before: Option<Box<ToldPod>>,
 }
 
 /// What has become of a pod that was told.
@@ -370,7 +370,7 @@ impl World {
                         }
                     }
                     Verdict::Again => {
-                        let before = Some(told.clone()).filter(|told| told.uid == wanted.uid);
+                        let before = Some(told).filter(|told| told.uid == wanted.uid).cloned().map(Box::new);
                         telling.pods_gone.push(key.clone());
                         telling.pods_new.push((key, Wanted { before, ..wanted }));
                     }

@@ -74,9 +74,11 @@ impl World {
         }
         self.tell_volumes(telling.volumes, &mut events);
         // Those that are somewhere first, so that nobody is promised their place; in an order that the watches do not choose.
-        let (seated, waiting): (Vec<_>, Vec<_>) =
-            telling.pods_new.into_iter().partition(|(_, wanted)| wanted.bound.is_some());
-        for (key, wanted) in seated.into_iter().chain(waiting) {
+        let mut pods = telling.pods_new;
+        for (key, wanted) in pods.extract_if(.., |(_, wanted)| wanted.bound.is_some()) {
+            self.add_pod(key, wanted, &mut events);
+        }
+        for (key, wanted) in pods {
             self.add_pod(key, wanted, &mut events);
         }
         events
@@ -173,7 +175,7 @@ impl World {
     fn add_pod(&mut self, key: Key, wanted: Wanted, events: &mut Vec<Event>) {
         let Wanted { uid, spec, gang, bound, before } = wanted;
         let evicted = before.as_ref().is_some_and(|told| told.evicted);
-        let at = match self.place(&spec, bound, before.as_ref()) {
+        let at = match self.place(&spec, bound, before.as_deref()) {
             Ok(at) => at,
             Err(node) => {
                 let what = format!("runs on {node}, where all GPUs are held by others");
