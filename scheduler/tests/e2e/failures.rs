@@ -34,7 +34,10 @@ async fn a_leader_killed_in_the_middle_of_a_gang_loses_nothing_and_gives_nothing
     let plane: &ControlPlane = &plane;
     let kubeconfig = install_now(plane).await;
     let stage = Stage::new(plane, "kills", 10).await;
-    let start = |name: &str| Berth::start_with(plane, &kubeconfig, stage.name, name, election());
+    // Few at once, so that there is a middle to be met.
+    let mut configuration = election();
+    configuration["binding"] = json!({ "workers": 4 });
+    let start = |name: &str| Berth::start_with(plane, &kubeconfig, stage.name, name, configuration.clone());
     let mut replicas = [start("replica-0"), start("replica-1")];
     let mut in_the_middle = 0;
     for round in 0..KILLS {
@@ -50,8 +53,16 @@ async fn a_leader_killed_in_the_middle_of_a_gang_loses_nothing_and_gives_nothing
             })
             .collect();
         stage.create(&pods).await;
-        tokio::time::sleep(moment(round)).await; // the moment is what is tested
-        let leader = leader(plane).await;
+        let known = leader(plane).await;
+        if round % 2 == 0 {
+            tokio::time::sleep(moment(round)).await; // the moment is what is tested
+        } else {
+            // In the middle for certain, though not in the same place: bindings are quicker than any clock of a test.
+            let some = &names[(7 * round as usize) % 48];
+            let is_bound = |pod: Option<&Pod>| pod.is_some_and(|pod| !node_of(pod).is_empty());
+            plane.until(&stage.pods, some, "it is bound", is_bound).await.unwrap_or_else(|error| panic!("{error}"));
+        }
+        let leader = if known.is_empty() { leader(plane).await } else { known };
         let at = replicas.iter().position(|replica| leader.starts_with(&format!("{}_", replica.name)));
         if let Some(at) = at {
             replicas[at].kill();
